@@ -1,0 +1,26 @@
+//! `monprov`: a monitoring stack as a value.
+//!
+//! Data flows one way, and the modules stand in the order of that flow:
+//!
+//! ```text
+//! profiles/*.toml ─ layers, merged ─► Profile ─ resolve ─► Stack ─ checks ─► findings (an error stops here)
+//!     Stack ─ render ─► Tree of files ─ pack ─► bundle (hash) ─ put ─► store
+//! ```
+//!
+//! Everything from [`profile`] to [`bundle`] is pure: values in, values out, no clock, no
+//! environment, no file system. Effects stand at the edge: [`secret`], [`store`], [`oracle`]
+//! and the file reading in [`engine`], which is the one file that knows the whole sequence.
+//! [`cli`] calls only the engine and is the only room that prints.
+
+pub mod bundle;
+pub mod check;
+pub mod diagnostic;
+pub mod profile;
+pub mod render;
+pub mod stack;
+
+pub mod cli;
+pub mod engine;
+pub mod oracle;
+pub mod secret;
+pub mod store;

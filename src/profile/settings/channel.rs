@@ -1,0 +1,200 @@
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::profile::text::Text;
+use crate::profile::units::Duration;
+
+/// Alertmanager: the root route and what all channels share.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Alertmanager {
+    /// The channel of alerts that no route takes.
+    pub channel: Option<String>,
+    pub group_by: Option<Vec<String>>,
+    pub group_wait: Option<Duration>,
+    pub group_interval: Option<Duration>,
+    pub repeat_interval: Option<Duration>,
+    pub resolve_timeout: Option<Duration>,
+    pub smtp: Smtp,
+}
+
+/// The mail server of all e-mail channels.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Smtp {
+    /// `host:port`
+    pub smarthost: Option<String>,
+    pub from: Option<String>,
+    pub username: Option<String>,
+    pub password: Option<Text>,
+    pub hello: Option<String>,
+    /// By default true.
+    pub require_tls: Option<bool>,
+}
+
+/// A receiver of Alertmanager: one or more integrations that each get every notification.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Channel {
+    #[schemars(extend("x-enable" = true))]
+    pub enable: Option<bool>,
+    pub email: Option<OneOrMany<Email>>,
+    pub webhook: Option<OneOrMany<Webhook>>,
+    pub slack: Option<OneOrMany<Slack>>,
+    /// The WeCom (企业微信) application.
+    pub wechat: Option<OneOrMany<Wechat>>,
+}
+
+/// One of a thing, or a list of it.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum OneOrMany<T> {
+    One(T),
+    Many(Vec<T>),
+}
+
+impl<T> OneOrMany<T> {
+    pub fn as_slice(&self) -> &[T] {
+        match self {
+            OneOrMany::One(one) => std::slice::from_ref(one),
+            OneOrMany::Many(many) => many,
+        }
+    }
+}
+
+/// Mail; the server is `[alertmanager.smtp]`.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Email {
+    #[schemars(extend("x-enable" = true))]
+    pub enable: Option<bool>,
+    /// Addresses, separated by commas.
+    pub to: String,
+    #[serde(default)]
+    pub headers: BTreeMap<String, String>,
+    pub html: Option<String>,
+    pub text: Option<String>,
+    pub send_resolved: Option<bool>,
+}
+
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Webhook {
+    #[schemars(extend("x-enable" = true))]
+    pub enable: Option<bool>,
+    pub url: Text,
+    /// The most alerts in one message; 0: all.
+    pub max_alerts: Option<u32>,
+    pub timeout: Option<Duration>,
+    /// Sent as `Authorization: Bearer …`.
+    pub bearer_token: Option<Text>,
+    pub basic_auth: Option<super::BasicAuth>,
+    pub send_resolved: Option<bool>,
+}
+
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Slack {
+    #[schemars(extend("x-enable" = true))]
+    pub enable: Option<bool>,
+    /// The incoming webhook.
+    pub api_url: Text,
+    pub channel: Option<String>,
+    pub username: Option<String>,
+    pub icon_emoji: Option<String>,
+    pub color: Option<String>,
+    pub title: Option<String>,
+    pub title_link: Option<String>,
+    pub text: Option<String>,
+    pub send_resolved: Option<bool>,
+}
+
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Wechat {
+    #[schemars(extend("x-enable" = true))]
+    pub enable: Option<bool>,
+    pub corp_id: String,
+    pub api_secret: Text,
+    pub api_url: Option<String>,
+    pub agent_id: Option<String>,
+    pub to_user: Option<String>,
+    pub to_party: Option<String>,
+    pub to_tag: Option<String>,
+    pub message: Option<String>,
+    pub message_type: Option<String>,
+    pub send_resolved: Option<bool>,
+}
+
+/// Which alerts go to which channel. Routes are tried in order; the first that matches takes
+/// the alert unless it says `continue`.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Route {
+    #[schemars(extend("x-enable" = true))]
+    pub enable: Option<bool>,
+    /// By default the parent's channel.
+    pub channel: Option<String>,
+    /// Labels that must be equal.
+    pub r#match: BTreeMap<String, String>,
+    /// Matchers as Alertmanager writes them: `severity=~"warning|critical"`.
+    pub matchers: Vec<String>,
+    pub r#continue: Option<bool>,
+    /// Its place among its siblings; ties go by name. By default 0.
+    pub order: Option<i64>,
+    pub group_by: Option<Vec<String>>,
+    pub group_wait: Option<Duration>,
+    pub group_interval: Option<Duration>,
+    pub repeat_interval: Option<Duration>,
+    /// Names of `[intervals]` in which it sends nothing.
+    pub mute_during: Vec<String>,
+    /// Names of `[intervals]` outside which it sends nothing.
+    pub active_during: Vec<String>,
+    pub routes: BTreeMap<String, Route>,
+}
+
+/// While an alert that `source` matches fires, those that `target` matches are mute.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Inhibition {
+    #[schemars(extend("x-enable" = true))]
+    pub enable: Option<bool>,
+    pub source: BTreeMap<String, String>,
+    pub source_matchers: Vec<String>,
+    pub target: BTreeMap<String, String>,
+    pub target_matchers: Vec<String>,
+    /// Labels that both must have in common.
+    pub equal: Vec<String>,
+}
+
+/// Times of the week, as in Alertmanager's `time_intervals`.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct TimeInterval {
+    /// `{ from = "09:00", to = "17:00" }`
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub times: Vec<TimeRange>,
+    /// `monday:friday`
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub weekdays: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub days_of_month: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub months: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub years: Vec<String>,
+    /// An IANA name such as `Asia/Shanghai`; by default UTC.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub location: Option<String>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TimeRange {
+    #[serde(rename(serialize = "start_time"))]
+    pub from: String,
+    #[serde(rename(serialize = "end_time"))]
+    pub to: String,
+}

@@ -1,0 +1,65 @@
+//! What a runtime decides about names and places. All paths are relative to the state
+//! directory or fixed inside the container, so that a bundle names no path of the host.
+//!
+//! | | process | compose |
+//! | --- | --- | --- |
+//! | a service | `127.0.0.1:PORT` | `NAME:PORT` |
+//! | the bundle | `run/PROFILE/live` | `/monprov/run/PROFILE/live` |
+//! | a service's secrets | `secrets/PROFILE/SERVICE` | `/run/monprov/secrets` |
+//!
+//! Processes start in the state directory. In a container the store is mounted at
+//! `/monprov/store` beside `run`, so that the relative link `live` resolves there too.
+
+use super::{Runtime, Service};
+
+impl Runtime {
+    pub fn name(self) -> &'static str {
+        match self {
+            Runtime::Process => "process",
+            Runtime::Compose => "compose",
+        }
+    }
+
+    /// Where other services of the stack reach a port of a service.
+    pub fn address(self, service: &str, port: u16) -> String {
+        match self {
+            Runtime::Process => format!("127.0.0.1:{port}"),
+            Runtime::Compose => format!("{service}:{port}"),
+        }
+    }
+
+    /// A file of the bundle, as a service names it in an argument.
+    pub fn bundle_path(self, profile: &str, file: &str) -> String {
+        match self {
+            Runtime::Process => format!("run/{profile}/live/{file}"),
+            Runtime::Compose => format!("/monprov/run/{profile}/live/{file}"),
+        }
+    }
+
+    /// A secret file of a service, as the service names it in an argument or variable, or
+    /// in a configuration whose paths are relative to the working directory (Alertmanager).
+    pub fn secret_path(self, profile: &str, service: &str, file: &str) -> String {
+        match self {
+            Runtime::Process => format!("secrets/{profile}/{service}/{file}"),
+            Runtime::Compose => format!("/run/monprov/secrets/{file}"),
+        }
+    }
+
+    /// The same in `prometheus/prometheus.yml`: Prometheus joins a relative path to the
+    /// folder of its configuration, by text, so four steps up from
+    /// `run/PROFILE/live/prometheus` are the working directory.
+    pub fn secret_path_from_prometheus(self, profile: &str, service: &str, file: &str) -> String {
+        let path = self.secret_path(profile, service, file);
+        match self {
+            Runtime::Process => format!("../../../../{path}"),
+            Runtime::Compose => path,
+        }
+    }
+}
+
+impl Service {
+    /// Where other services reach it; `None` where it has no port.
+    pub fn address(&self, runtime: Runtime) -> Option<String> {
+        self.port.map(|port| runtime.address(&self.name, port))
+    }
+}
