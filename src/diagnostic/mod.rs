@@ -6,6 +6,7 @@
 
 mod code;
 mod path;
+pub mod show;
 
 pub use code::Code;
 pub use path::Path;

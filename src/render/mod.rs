@@ -1,1 +1,4 @@
-//! placeholder
+//! Stack → files, one file a tool.
+
+pub mod prometheus;
+pub mod yaml;

@@ -2,6 +2,8 @@
 //! renderers write. No option is left open, no reference dangles, nothing depends on the
 //! layer that it came from; places are kept as profile paths for messages only.
 
+pub mod resolve;
+pub mod rulefile;
 mod runtime;
 mod version;
 

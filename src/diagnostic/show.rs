@@ -1,0 +1,123 @@
+//! Findings as text for people, with the source line and a caret.
+
+use codespan_reporting::diagnostic::{Diagnostic, Label, LabelStyle};
+use codespan_reporting::files::SimpleFiles;
+use codespan_reporting::term::{self, Chars, Config};
+
+use super::{Finding, Place, Severity};
+use crate::profile::layers::Sources;
+use crate::profile::provenance::Map;
+
+/// Turns places into lines.
+#[derive(Debug)]
+pub struct Printer<'a> {
+    files: SimpleFiles<&'a str, &'a str>,
+    sources: &'a Sources,
+    map: Option<&'a Map>,
+    config: Config,
+}
+
+/// A place as file, line and column, both counted from 1.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+pub struct Position {
+    pub file: String,
+    pub line: usize,
+    pub column: usize,
+}
+
+impl<'a> Printer<'a> {
+    pub fn new(sources: &'a Sources, map: Option<&'a Map>) -> Self {
+        let mut files = SimpleFiles::new();
+        for (name, text) in sources {
+            files.add(name.as_str(), text.as_str());
+        }
+        let config = Config { chars: Chars::box_drawing(), ..Config::default() };
+        Printer { files, sources, map, config }
+    }
+
+    fn locate(&self, place: &Place) -> Option<(usize, std::ops::Range<usize>)> {
+        let text = |file: &str| self.sources.iter().find(|(name, _)| name == file).map(|(_, t)| t.clone());
+        let (file, range) = match (place, self.map) {
+            (Place::File { file, range }, _) => (file.clone(), range.clone()),
+            (_, Some(map)) => map.locate(place, &text)?,
+            _ => return None,
+        };
+        let index = self.sources.iter().position(|(name, _)| *name == file)?;
+        let (_, text) = self.sources.get(index)?;
+        Some((index, clamp(text, range)))
+    }
+
+    /// Where a finding points to.
+    pub fn position(&self, place: &Place) -> Option<Position> {
+        let (index, range) = self.locate(place)?;
+        let (file, text) = self.sources.get(index)?;
+        let before = text.get(..range.start)?;
+        let line_start = before.rfind('\n').map_or(0, |n| n + 1);
+        Some(Position {
+            file: file.clone(),
+            line: before.matches('\n').count() + 1,
+            column: before.get(line_start..)?.chars().count() + 1,
+        })
+    }
+
+    /// A finding with its source lines.
+    pub fn show(&self, finding: &Finding, color: bool) -> String {
+        let diagnostic = match finding.severity {
+            Severity::Error => Diagnostic::error(),
+            Severity::Warning => Diagnostic::warning(),
+            Severity::Advice => Diagnostic::help(),
+        };
+        let mut notes = finding.notes.clone();
+        let mut labels = vec![];
+        match self.locate(&finding.place) {
+            Some((file, range)) => {
+                labels.push(Label { style: LabelStyle::Primary, file_id: file, range, message: finding.label.clone() });
+            }
+            None if !finding.label.is_empty() => notes.insert(0, finding.label.clone()),
+            None => {}
+        }
+        for (place, what) in &finding.related {
+            match self.locate(place) {
+                Some((file, range)) => {
+                    labels.push(Label { style: LabelStyle::Secondary, file_id: file, range, message: what.clone() });
+                }
+                None => notes.push(what.clone()),
+            }
+        }
+        notes.push(format!("more: monprov explain {}", finding.code.id));
+        let diagnostic = diagnostic
+            .with_code(finding.code.id)
+            .with_message(&finding.message)
+            .with_labels(labels)
+            .with_notes(notes);
+        let mut out = vec![];
+        // Writing to memory fails only where a range is wrong, and ranges were clamped.
+        let _ = if color {
+            let mut writer = codespan_reporting::term::termcolor::Ansi::new(&mut out);
+            term::emit_to_write_style(&mut writer, &self.config, &self.files, &diagnostic)
+        } else {
+            let mut writer = codespan_reporting::term::termcolor::NoColor::new(&mut out);
+            term::emit_to_write_style(&mut writer, &self.config, &self.files, &diagnostic)
+        };
+        let text = String::from_utf8_lossy(&out).into_owned();
+        if text.is_empty() { format!("error[{}]: {}\n", finding.code.id, finding.message) } else { text }
+    }
+
+    /// In the order of the files, so that a person can work from top to bottom.
+    pub fn sort(&self, findings: &mut [Finding]) {
+        findings.sort_by_cached_key(|f| (std::cmp::Reverse(f.severity), self.position(&f.place), f.message.clone()));
+    }
+}
+
+/// Character boundaries within the text; a table's header for a whole table.
+fn clamp(text: &str, range: std::ops::Range<usize>) -> std::ops::Range<usize> {
+    let mut start = range.start.min(text.len());
+    let mut end = range.end.clamp(start, text.len());
+    while !text.is_char_boundary(start) {
+        start -= 1;
+    }
+    while !text.is_char_boundary(end) {
+        end += 1;
+    }
+    start..end
+}
