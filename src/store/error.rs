@@ -1,0 +1,77 @@
+//! What can go wrong with a store: each error says what, where, and what to do.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::Difference;
+use crate::bundle::{NameError, TreeError};
+
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    #[error(transparent)]
+    Name(#[from] NameError),
+    #[error(transparent)]
+    Tree(#[from] TreeError),
+    #[error(
+        "can't {action} {}: no space is left on its file system: free some, or set MONPROV_STATE_DIR to a \
+         directory elsewhere",
+        path.display()
+    )]
+    Full { action: &'static str, path: PathBuf, source: io::Error },
+    #[error(
+        "can't {action} {}: {source}: run as the owner of the state directory, or set MONPROV_STATE_DIR to a \
+         directory of your own",
+        path.display()
+    )]
+    Denied { action: &'static str, path: PathBuf, source: io::Error },
+    #[error("can't {action} {}: {source}", path.display())]
+    Io { action: &'static str, path: PathBuf, source: io::Error },
+    #[error(
+        "the bundle {path} was changed after it was built:{list}\nremove it with `chmod -R u+w {path} && \
+         rm -rf {path}` and build again",
+        path = path.display(), list = list(differences)
+    )]
+    Tampered { path: PathBuf, differences: Vec<Difference> },
+    #[error("there is no bundle {}: `monprov build` makes it", path.display())]
+    Missing { path: PathBuf },
+    #[error(
+        "{} is there and is no symbolic link: it is not replaced; choose another --out-link or move it away",
+        path.display()
+    )]
+    LinkTaken { path: PathBuf },
+    #[error("the record {} can't be read: {reason}: build the profile again to write a new one", path.display())]
+    Record { path: PathBuf, reason: String },
+}
+
+/// The differences that a message shows; the rest is counted.
+const SHOWN: usize = 10;
+
+fn list(differences: &[Difference]) -> String {
+    let mut text: String = differences.iter().take(SHOWN).map(|one| format!("\n  {one}")).collect();
+    if let Some(more @ 1..) = differences.len().checked_sub(SHOWN) {
+        text.push_str(&format!("\n  and {more} more"));
+    }
+    text
+}
+
+/// Gives an I/O error the path and the action that failed.
+pub(super) trait At<T> {
+    fn at(self, action: &'static str, path: &Path) -> Result<T, StoreError>;
+}
+
+impl<T, E: Into<io::Error>> At<T> for Result<T, E> {
+    fn at(self, action: &'static str, path: &Path) -> Result<T, StoreError> {
+        self.map_err(|error| {
+            let (source, path) = (error.into(), path.to_owned());
+            match source.kind() {
+                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                    StoreError::Full { action, path, source }
+                }
+                io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+                    StoreError::Denied { action, path, source }
+                }
+                _ => StoreError::Io { action, path, source },
+            }
+        })
+    }
+}
