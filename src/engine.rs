@@ -1,1 +1,293 @@
-//! placeholder
+//! The sequence: profile → stack → checks → files → bundle → store. The one file that knows
+//! all of it.
+
+use std::collections::BTreeMap;
+
+use sha2::{Digest, Sha256};
+
+use crate::bundle::manifest::{self, Manifest};
+use crate::bundle::{StoreName, Tree};
+use crate::check;
+use crate::check::catalog::Catalogs;
+use crate::diagnostic::{Finding, Place, has_errors};
+use crate::oracle::{self, Oracle};
+use crate::profile::codes::{M014, M015};
+use crate::profile::layers::Sources;
+use crate::profile::provenance::Map;
+use crate::profile::{self, Profile};
+use crate::project::Project;
+use crate::render;
+use crate::secret::{self, Environment, Resolved};
+use crate::stack::Stack;
+use crate::stack::resolve::{self, Files};
+use crate::store::{Store, StorePath};
+
+/// Why there is no result.
+#[derive(Debug)]
+pub enum Failure {
+    /// The profile was refused; the findings say why.
+    Refused(Box<Report>),
+    /// Something else went wrong: a full disk, a tool that can't be started.
+    Failed(anyhow::Error),
+}
+
+impl<E: Into<anyhow::Error>> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Failure::Failed(error.into())
+    }
+}
+
+/// Findings and what is needed to show them.
+#[derive(Debug, Default)]
+pub struct Report {
+    pub findings: Vec<Finding>,
+    pub sources: Sources,
+    pub map: Option<Map>,
+    /// No secret could be resolved, and nothing else is wrong.
+    pub only_secrets: bool,
+}
+
+/// How a profile is evaluated.
+#[derive(Debug)]
+pub struct Options {
+    pub environment: Environment,
+    pub oracle: Oracle,
+    /// Secrets are resolved to prove that they can be.
+    pub secrets: bool,
+    /// Render and check also where the memo knows the answer.
+    pub rebuild: bool,
+}
+
+/// A profile, read and decoded, with the files that it names.
+#[derive(Debug)]
+pub struct Loaded {
+    pub profile: Profile,
+    pub files: Files,
+    /// Catalogues beside the profiles, by the name that the profile uses.
+    pub catalogs: BTreeMap<String, String>,
+    pub report: Report,
+}
+
+/// A profile that passed all checks, as files.
+#[derive(Debug)]
+pub struct Evaluation {
+    pub profile: Profile,
+    pub stack: Stack,
+    pub tree: Tree,
+    pub name: StoreName,
+    pub report: Report,
+    /// The tools that agree.
+    pub agree: Vec<String>,
+    pub resolved: Option<Resolved>,
+}
+
+/// What a build gave.
+#[derive(Debug)]
+pub struct Built {
+    pub path: StorePath,
+    /// `None` where the memo answered.
+    pub evaluation: Option<Box<Evaluation>>,
+    /// By provider, how many secrets were resolved.
+    pub secrets: BTreeMap<&'static str, usize>,
+}
+
+/// Reads a profile and the files that it names.
+pub fn load(project: &Project, name: &str, environment: &Environment) -> Result<Loaded, Failure> {
+    if let Err(error) = crate::bundle::check_name(name) {
+        let finding = Finding::error(&M014, Place::Profile, format!("`{name}` can't be a profile's name: {error}"));
+        return Err(Failure::Refused(Box::new(Report { findings: vec![finding], ..Report::default() })));
+    }
+    let loaded = profile::load(name, project, &|var| environment.var(var));
+    let mut report = Report { findings: loaded.findings, sources: loaded.sources, map: loaded.map, only_secrets: false };
+    let Some(profile) = loaded.profile else { return Err(Failure::Refused(Box::new(report))) };
+    let (files, findings) = project.files(&profile);
+    report.findings.extend(findings);
+    report.sources.extend(files.rules.iter().cloned());
+    report.sources.extend(files.dashboards.values().cloned());
+    let mut catalogs = BTreeMap::new();
+    for (place, name) in named_catalogs(&profile) {
+        if Catalogs::is_builtin(&name) || catalogs.contains_key(&name) {
+            continue;
+        }
+        match project.beside(&name) {
+            Ok((_, text)) => {
+                catalogs.insert(name, text);
+            }
+            Err(why) => {
+                let note = format!("built-in catalogues: {}", Catalogs::builtin_names().join(", "));
+                let message = format!("no catalogue `{name}`: {why}");
+                report.findings.push(Finding::error(&M015, place, message).note(note));
+            }
+        }
+    }
+    Ok(Loaded { profile, files, catalogs, report })
+}
+
+fn named_catalogs(profile: &Profile) -> Vec<(Place, String)> {
+    let at = |table: &str, name: &str| Place::setting(crate::diagnostic::Path::new([table, name, "catalog"]));
+    let services = profile.settings.services.iter().filter_map(|(n, s)| Some((at("services", n), s.catalog.clone()?)));
+    let scrapes = profile.settings.scrapes.iter().filter_map(|(n, s)| Some((at("scrapes", n), s.catalog.clone()?)));
+    services.chain(scrapes).collect()
+}
+
+/// Resolves, checks and renders what was read. Pure but for the oracle and secrets.
+pub fn evaluate(loaded: Loaded, options: &Options) -> Result<Evaluation, Failure> {
+    let Loaded { profile, files, catalogs, mut report } = loaded;
+    let (stack, findings) = resolve::resolve(&profile, &files);
+    report.findings.extend(findings);
+    let (catalogs, findings) = Catalogs::with_files(catalogs);
+    report.findings.extend(findings);
+    if has_errors(&report.findings) {
+        // What is missing here would only echo in the checks.
+        return Err(Failure::Refused(Box::new(report)));
+    }
+    report.findings.extend(check::all(&stack, &catalogs));
+    let rendered = render::render(&stack);
+    report.findings.extend(rendered.findings);
+    let mut tree = rendered.tree;
+    let manifest = manifest(&profile, &stack, &files, &tree, &rendered.services);
+    tree.insert(manifest::FILE, manifest.to_json());
+    let resolved = resolved(&stack, &tree, options, &mut report);
+    let mut agree = vec![];
+    if !has_errors(&report.findings) {
+        let verdict = oracle::ask(&stack, &tree, options.oracle)?;
+        report.findings.extend(verdict.findings);
+        agree = verdict.agree;
+    }
+    if has_errors(&report.findings) {
+        return Err(Failure::Refused(Box::new(report)));
+    }
+    let name = StoreName::of(&tree.nar_hash()?, &profile.name)?;
+    Ok(Evaluation { profile, stack, tree, name, report, agree, resolved })
+}
+
+fn resolved(stack: &Stack, tree: &Tree, options: &Options, report: &mut Report) -> Option<Resolved> {
+    if !options.secrets {
+        return None;
+    }
+    match secret::resolve(stack, &options.environment) {
+        Ok(resolved) => {
+            report.findings.extend(secret::leaks(tree, &resolved.values));
+            Some(resolved)
+        }
+        Err(findings) => {
+            report.only_secrets = !has_errors(&report.findings);
+            report.findings.extend(findings);
+            None
+        }
+    }
+}
+
+fn manifest(
+    profile: &Profile,
+    stack: &Stack,
+    files: &Files,
+    tree: &Tree,
+    services: &BTreeMap<String, render::ServiceFiles>,
+) -> Manifest {
+    let service = |(name, files): (&String, &render::ServiceFiles)| {
+        let entry = manifest::Service {
+            image: stack.services.get(name).and_then(|s| s.image.clone()),
+            definition: manifest::sha256(files.definition.as_bytes()),
+            configuration: manifest::digest_of(tree, |path| files.reads(path)),
+            secrets: files.secrets.iter().map(|(file, text)| (file.clone(), text.reference())).collect(),
+        };
+        (name.clone(), entry)
+    };
+    let texts = files.rules.iter().chain(files.dashboards.values());
+    let source = |sources: &Vec<crate::stack::SecretSource>| serde_json::to_value(sources).unwrap_or_default();
+    Manifest {
+        schema: manifest::SCHEMA,
+        profile: profile.name.clone(),
+        runtime: stack.runtime.name().to_owned(),
+        layers: profile.layers.clone(),
+        settings: profile.root.to_json(),
+        vars: stack.vars.clone(),
+        secrets: stack.secrets.iter().map(|(name, sources)| (name.clone(), source(sources))).collect(),
+        services: services.iter().map(service).collect(),
+        inputs: texts.map(|(name, text)| (name.clone(), manifest::sha256(text.as_bytes()))).collect(),
+        files: Manifest::list(tree),
+    }
+}
+
+/// Builds a profile into the store. Unchanged inputs are answered from the memo.
+pub fn build(project: &Project, name: &str, options: &Options) -> Result<Built, Failure> {
+    let loaded = load(project, name, &options.environment)?;
+    let store = Store::open(&project.state)?;
+    let key = memo_key(&loaded, options.oracle);
+    if !options.rebuild
+        && !has_errors(&loaded.report.findings)
+        && let Some(path) = store.memo_get(&key)?
+    {
+        let secrets = prove_secrets(&loaded, &path, options)?;
+        return Ok(Built { path, evaluation: None, secrets });
+    }
+    let evaluation = evaluate(loaded, options)?;
+    let path = store.put(&evaluation.tree, name, &record(&evaluation))?;
+    store.memo_put(&key, &path)?;
+    let secrets = evaluation.resolved.as_ref().map(|r| r.providers.clone()).unwrap_or_default();
+    Ok(Built { path, evaluation: Some(Box::new(evaluation)), secrets })
+}
+
+/// The memo knows the files, but not whether today's secrets resolve and stay out of them.
+fn prove_secrets(
+    loaded: &Loaded,
+    path: &StorePath,
+    options: &Options,
+) -> Result<BTreeMap<&'static str, usize>, Failure> {
+    if !options.secrets || loaded.profile.secrets.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let (stack, _) = resolve::resolve(&loaded.profile, &loaded.files);
+    let tree = crate::store::read_tree(path)?;
+    let mut report = Report { sources: loaded.report.sources.clone(), ..Report::default() };
+    match resolved(&stack, &tree, options, &mut report) {
+        Some(resolved) if report.findings.is_empty() => Ok(resolved.providers),
+        _ => {
+            report.map = Some(Map { root: loaded.profile.root.clone(), files: loaded.profile.files.clone() });
+            Err(Failure::Refused(Box::new(report)))
+        }
+    }
+}
+
+/// What stands beside the bundle: this program's version and the lines that values came from.
+fn record(evaluation: &Evaluation) -> serde_json::Value {
+    let printer = crate::diagnostic::show::Printer::new(&evaluation.report.sources, evaluation.report.map.as_ref());
+    let mut lines = BTreeMap::new();
+    for (_, rule) in evaluation.stack.rules() {
+        if let Some(position) = printer.position(&rule.source.place("expr")) {
+            lines.insert(format!("alerts.{}", rule.name), format!("{}:{}", position.file, position.line));
+        }
+    }
+    serde_json::json!({ "monprov": env!("CARGO_PKG_VERSION"), "lines": lines })
+}
+
+/// The digest of everything that a bundle depends on.
+fn memo_key(loaded: &Loaded, oracle: Oracle) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    let mut put = |label: &str, bytes: &[u8]| {
+        hash.update((label.len() as u64).to_le_bytes());
+        hash.update(label);
+        hash.update((bytes.len() as u64).to_le_bytes());
+        hash.update(bytes);
+    };
+    put("monprov", env!("CARGO_PKG_VERSION").as_bytes());
+    put("oracle", format!("{oracle:?}").as_bytes());
+    put("profile", loaded.profile.name.as_bytes());
+    put("layers", loaded.profile.layers.join("\n").as_bytes());
+    put("settings", loaded.profile.root.to_json().to_string().as_bytes());
+    for (name, value) in &loaded.profile.vars {
+        put(name, value.as_bytes());
+    }
+    for (name, text) in &loaded.files.rules {
+        put(name, text.as_bytes());
+    }
+    for (dashboard, (name, text)) in &loaded.files.dashboards {
+        put(dashboard, name.as_bytes());
+        put(name, text.as_bytes());
+    }
+    for (name, text) in &loaded.catalogs {
+        put(name, text.as_bytes());
+    }
+    hash.finalize().into()
+}

@@ -22,5 +22,6 @@ pub mod stack;
 pub mod cli;
 pub mod engine;
 pub mod oracle;
+pub mod project;
 pub mod secret;
 pub mod store;

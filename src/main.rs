@@ -1,1 +1,7 @@
-fn main() {}
+//! The program: arguments, tracing, exit code.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    monprov::cli::run()
+}

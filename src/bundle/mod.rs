@@ -6,6 +6,7 @@
 //! the store feeds what it finds on disk into the same [`nar::NarHasher`].
 
 pub mod listing;
+pub mod manifest;
 pub mod name;
 pub mod nar;
 mod walk;

@@ -1,1 +1,163 @@
-//! placeholder
+//! The command line: one file a verb. The only room that prints; errors become exit codes here.
+
+mod build;
+mod catalog;
+mod check;
+mod explain;
+mod init;
+mod output;
+mod schema;
+mod show;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::engine::{Failure, Options};
+use crate::oracle::Oracle;
+use crate::project::Project;
+use crate::secret::{Environment, envfile};
+use output::Output;
+
+/// Declarative provisioning of monitoring stacks: profiles in, a checked, hashed, immutable
+/// bundle out.
+#[derive(Debug, Parser)]
+#[command(name = "monprov", version, propagate_version = true, max_term_width = 100)]
+struct Arguments {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Args)]
+struct Global {
+    /// Work as if started in DIR
+    #[arg(short = 'C', long = "directory", value_name = "DIR", global = true, default_value = ".", hide_default_value = true)]
+    directory: PathBuf,
+    /// The folder of profiles [default: the nearest `profiles` upwards]
+    #[arg(long, value_name = "DIR", global = true, env = "MONPROV_PROFILES", hide_env_values = true)]
+    profiles: Option<PathBuf>,
+    /// Where bundles are kept [default: .monprov beside the profiles]
+    #[arg(long, value_name = "DIR", global = true, env = "MONPROV_STATE_DIR", hide_env_values = true)]
+    state_dir: Option<PathBuf>,
+    /// Print for programs
+    #[arg(long, global = true)]
+    json: bool,
+    /// Colours
+    #[arg(long, value_name = "WHEN", global = true, default_value = "auto", hide_default_value = true)]
+    color: output::Color,
+    /// Print only results and errors
+    #[arg(short, long, global = true)]
+    quiet: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Build a profile; prints the bundle's store path
+    Build(build::Build),
+    /// Check a profile without writing anything
+    Check(check::Check),
+    /// Print the store path that a profile builds, without writing anything
+    Path(check::Path),
+    /// Show what is in a bundle: its files, or one of them
+    Show(show::Show),
+    /// Explain a code (M104) or where a value of a profile comes from
+    Explain(explain::Explain),
+    /// Print the JSON Schema of profiles, for editors
+    Schema,
+    /// Write a small project that builds
+    Init(init::Init),
+    /// Show catalogues of exporters' metrics, or make one from a live exporter
+    Catalog(catalog::Catalog),
+}
+
+/// What every verb that evaluates a profile takes.
+#[derive(Debug, Args)]
+struct Inputs {
+    /// The profile: a file name in the folder of profiles, without `.toml`
+    profile: String,
+    /// Read variables and secrets that the environment lacks from FILE
+    #[arg(long, value_name = "FILE")]
+    env_file: Vec<PathBuf>,
+    /// Don't resolve secrets, on a machine that may not read them
+    #[arg(long)]
+    no_secrets: bool,
+    /// Ask promtool and amtool too
+    #[arg(long, value_name = "WHEN", default_value = "auto", env = "MONPROV_ORACLE")]
+    oracle: Oracle,
+}
+
+impl Inputs {
+    fn options(&self) -> anyhow::Result<Options> {
+        Ok(Options {
+            environment: environment(&self.env_file)?,
+            oracle: self.oracle,
+            secrets: !self.no_secrets,
+            rebuild: false,
+        })
+    }
+}
+
+/// Exit codes; they are part of the interface.
+mod exit {
+    pub(super) const FAILED: u8 = 1;
+    pub(super) const REFUSED: u8 = 3;
+    pub(super) const SECRET: u8 = 4;
+}
+
+/// Runs the program.
+pub fn run() -> ExitCode {
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
+        .init();
+    let arguments = Arguments::parse();
+    let mut output = Output::new(arguments.global.color, arguments.global.json, arguments.global.quiet);
+    match dispatch(&arguments, &mut output) {
+        Ok(code) => code,
+        Err(Failure::Refused(report)) => {
+            let code = if report.only_secrets { exit::SECRET } else { exit::REFUSED };
+            output.findings(*report);
+            ExitCode::from(code)
+        }
+        Err(Failure::Failed(error)) => {
+            output.error(&error);
+            ExitCode::from(exit::FAILED)
+        }
+    }
+}
+
+fn dispatch(arguments: &Arguments, output: &mut Output) -> Result<ExitCode, Failure> {
+    let global = &arguments.global;
+    let project =
+        || Project::find(&global.directory, global.profiles.as_deref(), global.state_dir.as_deref());
+    match &arguments.verb {
+        Verb::Build(verb) => verb.run(&project()?, output),
+        Verb::Check(verb) => verb.run(&project()?, output),
+        Verb::Path(verb) => verb.run(&project()?, output),
+        Verb::Show(verb) => verb.run(&project()?, output),
+        Verb::Explain(verb) => verb.run(project, output),
+        Verb::Schema => schema::run(output),
+        Verb::Init(verb) => verb.run(&global.directory, output),
+        Verb::Catalog(verb) => verb.run(output),
+    }
+}
+
+/// The process environment over the env files; a later file wins.
+#[expect(clippy::disallowed_methods, reason = "reads the files named on the command line")]
+fn environment(files: &[PathBuf]) -> anyhow::Result<Environment> {
+    let mut values = std::collections::BTreeMap::new();
+    for file in files {
+        let text = std::fs::read_to_string(file).map_err(|e| anyhow::anyhow!("--env-file {}: {e}", file.display()))?;
+        match envfile::parse(&text) {
+            Ok(found) => values.extend(found),
+            Err(errors) => {
+                let lines: Vec<_> = errors.iter().map(|(line, what)| format!("{}:{line}: {what}", file.display())).collect();
+                anyhow::bail!("{}", lines.join("\n"));
+            }
+        }
+    }
+    Ok(Environment::new(values))
+}

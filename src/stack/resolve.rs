@@ -441,14 +441,8 @@ impl Resolver<'_> {
             .collect();
         for (index, text) in written.iter().enumerate() {
             match Matcher::parse(text) {
-                Ok(matcher) => matchers.push(matcher),
-                Err(error) => {
-                    let place = Place::setting(at.join(key).join(index));
-                    self.findings.push(
-                        Finding::error(&crate::profile::codes::M003, place, format!("not a matcher: {error}"))
-                            .note("a matcher is written `severity=\"critical\"`, with `=`, `!=`, `=~` or `!~`"),
-                    );
-                }
+                Ok(parsed) => matchers.extend(parsed),
+                Err(error) => self.findings.push(error.finding(Place::setting(at.join(key).join(index)))),
             }
         }
         matchers

@@ -1,0 +1,92 @@
+//! `monprov build`
+#![expect(clippy::disallowed_methods, reason = "says how long it took")]
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use clap::Args;
+
+use super::output::{Output, plural};
+use super::{Inputs, check};
+use crate::engine::{self, Built, Failure};
+use crate::project::Project;
+use crate::store::Store;
+
+#[derive(Debug, Args)]
+pub(super) struct Build {
+    #[command(flatten)]
+    inputs: Inputs,
+    /// Point LINK to the bundle and keep it from being collected
+    #[arg(short, long, value_name = "LINK")]
+    out_link: Option<PathBuf>,
+    /// Check and render, but write nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Build twice without the memo and compare: proves that the build is reproducible
+    #[arg(long)]
+    rebuild: bool,
+}
+
+impl Build {
+    pub(super) fn run(&self, project: &Project, output: &mut Output) -> Result<ExitCode, Failure> {
+        let start = Instant::now();
+        let mut options = self.inputs.options()?;
+        options.rebuild = self.rebuild;
+        if self.dry_run {
+            let loaded = engine::load(project, &self.inputs.profile, &options.environment)?;
+            let evaluation = engine::evaluate(loaded, &options)?;
+            let path = Store::open(&project.state)?.path_of(&evaluation.name);
+            check::summary(&evaluation, output);
+            output.line("bundle", "not written (--dry-run)");
+            let path = path.path().display().to_string();
+            let report = evaluation.report;
+            output.findings_if_any(report);
+            print(output, &path, true, 0);
+            return Ok(ExitCode::SUCCESS);
+        }
+        let Built { path, evaluation, secrets } = engine::build(project, &self.inputs.profile, &options)?;
+        if self.rebuild {
+            let again = engine::build(project, &self.inputs.profile, &options)?;
+            if again.path != path {
+                let (one, two) = (path.path().display(), again.path.path().display());
+                return Err(anyhow::anyhow!(
+                    "two builds of the same inputs differ:\n  {one}\n  {two}\ncompare them with `diff -r`; this is a defect of monprov"
+                )
+                .into());
+            }
+        }
+        if let Some(link) = &self.out_link {
+            Store::open(&project.state)?.out_link(link, &path)?;
+        }
+        let memo = evaluation.is_none();
+        match evaluation {
+            Some(evaluation) => {
+                check::summary(&evaluation, output);
+                let size: usize = evaluation.tree.iter().map(|(_, file)| file.content.len()).sum();
+                let files = plural(evaluation.tree.len(), "file");
+                let proof = if self.rebuild { "  reproduced" } else { "" };
+                output.line("bundle", &format!("{files}, {}{proof:<12} {} ms", kilobytes(size), start.elapsed().as_millis()));
+                output.findings_if_any(evaluation.report);
+            }
+            None => {
+                check::secrets_line(&secrets, secrets.values().sum(), output);
+                output.line("bundle", &format!("unchanged               {} ms", start.elapsed().as_millis()));
+            }
+        }
+        print(output, &path.path().display().to_string(), false, u8::from(memo));
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn print(output: &Output, path: &str, dry_run: bool, memo: u8) {
+    if output.json {
+        output.json(&serde_json::json!({ "path": path, "written": !dry_run, "memo": memo == 1 }));
+    } else {
+        output.result(&format!("{path}\n"));
+    }
+}
+
+fn kilobytes(bytes: usize) -> String {
+    if bytes < 10_000 { format!("{bytes} B") } else { format!("{} KB", bytes / 1000) }
+}

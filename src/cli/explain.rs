@@ -1,0 +1,95 @@
+//! `monprov explain`: a code, or the history of a value
+
+use std::process::ExitCode;
+
+use clap::Args;
+
+use super::output::Output;
+use crate::check;
+use crate::diagnostic::{Path, nearest};
+use crate::engine::Failure;
+use crate::profile;
+use crate::profile::provenance::Step;
+use crate::project::Project;
+use crate::secret::Environment;
+
+#[derive(Debug, Args)]
+pub(super) struct Explain {
+    /// A code such as M104, or a profile
+    subject: String,
+    /// A value of the profile: `alerts.HighCeleryQueueLength.threshold`
+    path: Option<String>,
+}
+
+impl Explain {
+    pub(super) fn run(
+        &self,
+        project: impl Fn() -> anyhow::Result<Project>,
+        output: &mut Output,
+    ) -> Result<ExitCode, Failure> {
+        match &self.path {
+            None => code(&self.subject, output)?,
+            Some(path) => value(&project()?, &self.subject, &Path::parse(path), output)?,
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn code(subject: &str, output: &Output) -> anyhow::Result<()> {
+    let wanted = subject.to_uppercase();
+    let codes = check::codes();
+    let Some(code) = codes.iter().find(|c| c.id == wanted) else {
+        let near = nearest(&wanted, codes.iter().map(|c| c.id)).map_or(String::new(), |n| format!("; did you mean {n}?"));
+        let list: Vec<_> = codes.iter().map(|c| format!("  {}  {}", c.id, c.title)).collect();
+        anyhow::bail!(
+            "no code is called `{subject}`{near}\n{}\n(for a value: monprov explain PROFILE alerts.NAME.threshold)",
+            list.join("\n")
+        );
+    };
+    if output.json {
+        output.json(&serde_json::json!({ "code": code.id, "title": code.title, "explain": code.explain }));
+    } else {
+        output.result(&format!("{}: {}\n\n{}\n", code.id, code.title, code.explain));
+    }
+    Ok(())
+}
+
+fn value(project: &Project, name: &str, path: &Path, output: &Output) -> anyhow::Result<()> {
+    // Variables may be missing here: where a value comes from does not depend on them.
+    let environment = Environment::default();
+    let loaded = profile::load(name, project, &|var| environment.var(var).or(Some(String::new())));
+    let map = loaded.map.ok_or_else(|| anyhow::anyhow!("the profile `{name}` can't be read; see `monprov check {name}`"))?;
+    if map.files.is_empty() {
+        anyhow::bail!("there is no profile `{name}`; see `monprov check {name}`");
+    }
+    let leaves = map.leaves(path);
+    if leaves.is_empty() {
+        let parent = path.parent().unwrap_or_default();
+        let known: Vec<String> = map.leaves(&parent).iter().map(ToString::to_string).collect();
+        let near = nearest(&path.to_string(), known.iter().map(String::as_str));
+        let near = near.map_or(String::new(), |n| format!("; did you mean `{n}`?"));
+        anyhow::bail!("the profile `{name}` has no value `{path}`{near}");
+    }
+    let line = |step: &Step| {
+        let text = loaded.sources.iter().find(|(file, _)| *file == step.file).map_or("", |(_, text)| text);
+        text.get(..step.range.start).unwrap_or_default().matches('\n').count() + 1
+    };
+    let mut json = serde_json::Map::new();
+    for leaf in leaves {
+        let steps = map.history(&leaf).unwrap_or_default();
+        if output.json {
+            let steps: Vec<_> = steps
+                .iter()
+                .map(|s| serde_json::json!({ "file": s.file, "line": line(s), "value": s.value }))
+                .collect();
+            json.insert(leaf.to_string(), steps.into());
+            continue;
+        }
+        let chain: Vec<_> = steps.iter().map(|s| format!("{}:{} {}", s.file, line(s), s.value)).collect();
+        output.result(&format!("{leaf}\n    {}\n", chain.join(" → ")));
+    }
+    if output.json {
+        output.json(&json);
+    }
+    Ok(())
+}

@@ -1,0 +1,138 @@
+//! Printing: results to stdout; what a person watches and what is wrong to stderr.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "the one place that prints")]
+#![expect(clippy::disallowed_methods, reason = "NO_COLOR and TERM are the environment's")]
+
+use std::io::{IsTerminal, Write};
+
+use serde::Serialize;
+
+use crate::diagnostic::Severity;
+use crate::diagnostic::show::{Position, Printer};
+use crate::engine::Report;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Color {
+    /// On a terminal, unless NO_COLOR is set
+    Auto,
+    Always,
+    Never,
+}
+
+#[derive(Debug)]
+pub(super) struct Output {
+    /// stderr takes colours.
+    color: bool,
+    pub(super) json: bool,
+    quiet: bool,
+}
+
+#[derive(Serialize)]
+struct JsonFinding<'a> {
+    code: &'a str,
+    severity: Severity,
+    message: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    label: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    position: Option<Position>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    notes: &'a [String],
+}
+
+impl Output {
+    pub(super) fn new(color: Color, json: bool, quiet: bool) -> Self {
+        let wanted = || {
+            let plain = std::env::var_os("NO_COLOR").is_some_and(|v| !v.is_empty())
+                || std::env::var("TERM").is_ok_and(|t| t == "dumb");
+            let forced = std::env::var_os("CLICOLOR_FORCE").is_some_and(|v| v != "0");
+            !plain && (forced || std::io::stderr().is_terminal())
+        };
+        let color = match color {
+            Color::Always => true,
+            Color::Never => false,
+            Color::Auto => wanted(),
+        };
+        Output { color, json, quiet }
+    }
+
+    /// A result. A reader that went away is no error of ours.
+    pub(super) fn result(&self, text: &str) {
+        let mut stdout = std::io::stdout().lock();
+        let _ = stdout.write_all(text.as_bytes());
+        let _ = stdout.flush();
+    }
+
+    pub(super) fn json<T: Serialize>(&self, value: &T) {
+        if let Ok(text) = serde_json::to_string_pretty(value) {
+            self.result(&format!("{text}\n"));
+        }
+    }
+
+    /// A line of the summary: what it is about, what there is, and what it took.
+    pub(super) fn line(&self, what: &str, text: &str) {
+        if self.quiet || self.json {
+            return;
+        }
+        if self.color {
+            eprintln!("\x1b[36m{what:<9}\x1b[0m {text}");
+        } else {
+            eprintln!("{what:<9} {text}");
+        }
+    }
+
+    pub(super) fn error(&self, error: &anyhow::Error) {
+        if self.json {
+            self.json(&serde_json::json!({ "error": format!("{error:#}") }));
+        } else if self.color {
+            eprintln!("\x1b[1;31merror\x1b[0m: {error:#}");
+        } else {
+            eprintln!("error: {error:#}");
+        }
+    }
+
+    /// Warnings and advice of a profile that is not refused.
+    pub(super) fn findings_if_any(&self, report: Report) {
+        if !report.findings.is_empty() && !self.json {
+            self.findings(report);
+        }
+    }
+
+    /// All findings, the errors last, where a person's eye ends up.
+    pub(super) fn findings(&self, mut report: Report) {
+        let printer = Printer::new(&report.sources, report.map.as_ref());
+        printer.sort(&mut report.findings);
+        if self.json {
+            let findings: Vec<_> = report
+                .findings
+                .iter()
+                .map(|f| JsonFinding {
+                    code: f.code.id,
+                    severity: f.severity,
+                    message: &f.message,
+                    label: &f.label,
+                    position: printer.position(&f.place),
+                    notes: &f.notes,
+                })
+                .collect();
+            self.json(&serde_json::json!({ "findings": findings }));
+            return;
+        }
+        let count = |severity| report.findings.iter().filter(|f| f.severity == severity).count();
+        let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
+        for finding in report.findings.iter().rev() {
+            if self.quiet && finding.severity != Severity::Error {
+                continue;
+            }
+            let text = printer.show(finding, self.color);
+            eprintln!("{}\n", text.trim_end());
+        }
+        if errors + warnings > 1 {
+            eprintln!("{}, {}", plural(errors, "error"), plural(warnings, "warning"));
+        }
+    }
+}
+
+/// `1 rule`, `2 rules`.
+pub(super) fn plural(count: usize, what: &str) -> String {
+    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
+}

@@ -1,0 +1,184 @@
+//! Where a project lies, and reading its files. Everything stays within the project's folder.
+#![expect(clippy::disallowed_methods, reason = "this is where profiles are read from disk")]
+
+use std::path::{Path, PathBuf};
+
+use crate::diagnostic::{Finding, Path as Setting, Place};
+use crate::profile::Profile;
+use crate::profile::codes::M015;
+use crate::profile::layers::{Read, Source};
+use crate::stack::resolve::Files;
+
+/// A folder with profiles in it.
+#[derive(Debug, Clone)]
+pub struct Project {
+    /// What file names are shown relative to.
+    root: PathBuf,
+    /// The folder of the layers.
+    profiles: PathBuf,
+    /// How people name that folder: `profiles`.
+    shown: String,
+    /// Bundles and all else that is written.
+    pub state: PathBuf,
+}
+
+/// Files of more than this are refused: 16 MiB.
+const MAX_SIZE: u64 = 16 << 20;
+
+impl Project {
+    /// The project around `start`: the nearest folder upwards with a `profiles` folder in it.
+    pub fn find(start: &Path, profiles: Option<&Path>, state: Option<&Path>) -> anyhow::Result<Self> {
+        let start = std::fs::canonicalize(start).map_err(|e| anyhow::anyhow!("{}: {e}", start.display()))?;
+        let (root, folder) = match profiles {
+            Some(folder) => {
+                let folder = std::fs::canonicalize(start.join(folder))
+                    .map_err(|e| anyhow::anyhow!("the folder of profiles {}: {e}", folder.display()))?;
+                (folder.parent().unwrap_or(&folder).to_owned(), folder)
+            }
+            None => {
+                let root = start.ancestors().find(|dir| dir.join("profiles").is_dir()).ok_or_else(|| {
+                    anyhow::anyhow!(
+                        "no folder `profiles` here or above ({}); `monprov init` writes a first project, `-C DIR` names another",
+                        start.display()
+                    )
+                })?;
+                (root.to_owned(), root.join("profiles"))
+            }
+        };
+        let shown = folder.strip_prefix(&root).unwrap_or(&folder).display().to_string();
+        let state = state.map_or_else(|| root.join(".monprov"), |s| start.join(s));
+        Ok(Project { root, profiles: folder, shown, state })
+    }
+
+    /// The files that a profile names, and what could not be read.
+    pub fn files(&self, profile: &Profile) -> (Files, Vec<Finding>) {
+        let mut files = Files::default();
+        let mut findings = vec![];
+        for (index, pattern) in profile.settings.rules.files.iter().enumerate() {
+            let place = Place::setting(Setting::new(["rules", "files"]).join(index));
+            match self.matching(pattern) {
+                Ok(paths) if paths.is_empty() => {
+                    let message = format!("no file matches `{pattern}`");
+                    let note = format!("patterns are taken relative to {}/", self.shown);
+                    findings.push(Finding::error(&M015, place, message).note(note));
+                }
+                Ok(paths) => {
+                    for path in paths {
+                        match self.text(&path) {
+                            Ok((name, _)) if files.rules.iter().any(|(known, _)| *known == name) => {}
+                            Ok(read) => files.rules.push(read),
+                            Err(why) => findings.push(Finding::error(&M015, place.clone(), why)),
+                        }
+                    }
+                }
+                Err(why) => findings.push(Finding::error(&M015, place, why)),
+            }
+        }
+        files.rules.sort();
+        for (name, dashboard) in &profile.settings.dashboards {
+            let Some(file) = &dashboard.file else { continue };
+            let place = Place::setting(Setting::new(["dashboards", name, "file"]));
+            match inside(file).and_then(|()| self.text(&self.profiles.join(file))) {
+                Ok(read) => {
+                    files.dashboards.insert(name.clone(), read);
+                }
+                Err(why) => findings.push(Finding::error(&M015, place, why)),
+            }
+        }
+        (files, findings)
+    }
+
+    /// A file beside the profiles, such as a catalogue.
+    pub fn beside(&self, file: &str) -> Result<(String, String), String> {
+        inside(file)?;
+        self.text(&self.profiles.join(file))
+    }
+
+    fn matching(&self, pattern: &str) -> Result<Vec<PathBuf>, String> {
+        inside(pattern)?;
+        let full = format!("{}/{pattern}", glob::Pattern::escape(&self.profiles.to_string_lossy()));
+        let options = glob::MatchOptions { require_literal_leading_dot: true, ..glob::MatchOptions::new() };
+        let paths = glob::glob_with(&full, options).map_err(|e| format!("`{pattern}` is no pattern: {}", e.msg))?;
+        paths.map(|p| p.map_err(|e| e.to_string())).collect()
+    }
+
+    /// A file's name for people and its text.
+    fn text(&self, path: &Path) -> Result<(String, String), String> {
+        let name = path.strip_prefix(&self.root).unwrap_or(path).display().to_string();
+        let real = std::fs::canonicalize(path).map_err(|e| format!("{name}: {}", reason(&e)))?;
+        if !real.starts_with(&self.root) {
+            return Err(format!("{name} is a link that leads out of the project"));
+        }
+        read(&real).map(|text| (name.clone(), text)).map_err(|why| format!("{name} {why}"))
+    }
+}
+
+/// The system's words without its number.
+fn reason(error: &std::io::Error) -> String {
+    match error.kind() {
+        std::io::ErrorKind::NotFound => "no such file".into(),
+        std::io::ErrorKind::PermissionDenied => "permission denied".into(),
+        _ => error.to_string(),
+    }
+}
+
+fn read(path: &Path) -> Result<String, String> {
+    let found = std::fs::metadata(path).map_err(|e| format!("can't be read: {}", reason(&e)))?;
+    if !found.is_file() {
+        return Err("is not a regular file".into());
+    }
+    if found.len() > MAX_SIZE {
+        return Err("is larger than 16 MiB".into());
+    }
+    let bytes = std::fs::read(path).map_err(|e| format!("can't be read: {}", reason(&e)))?;
+    let text = String::from_utf8(bytes).map_err(|e| {
+        let valid = e.utf8_error().valid_up_to();
+        let line = e.as_bytes().iter().take(valid).filter(|b| **b == b'\n').count() + 1;
+        format!("is not UTF-8 text (line {line}, byte {valid})")
+    })?;
+    if let Some(at) = text.find('\0') {
+        let line = text.get(..at).unwrap_or_default().matches('\n').count() + 1;
+        return Err(format!("holds a NUL character (line {line}); is it a text file?"));
+    }
+    Ok(text)
+}
+
+/// Refuses paths that name something outside the folder of profiles.
+fn inside(path: &str) -> Result<(), String> {
+    use std::path::Component;
+    if path.is_empty() || path.contains('\0') {
+        return Err("an empty path or one with a NUL character names no file".into());
+    }
+    for component in Path::new(path).components() {
+        match component {
+            Component::Normal(_) | Component::CurDir => {}
+            Component::ParentDir => return Err(format!("`{path}` leads out of the project: `..` is not allowed")),
+            _ => return Err(format!("`{path}` is absolute; files are named relative to the profiles")),
+        }
+    }
+    Ok(())
+}
+
+impl Source for Project {
+    fn read(&self, name: &str) -> Read {
+        let path = self.profiles.join(format!("{name}.toml"));
+        match self.text(&path) {
+            Ok((_, text)) => Read::Text(text),
+            Err(_) if std::fs::symlink_metadata(&path).is_err() => Read::Missing,
+            Err(why) => Read::Failed(why),
+        }
+    }
+
+    fn names(&self) -> Vec<String> {
+        let entries = std::fs::read_dir(&self.profiles).into_iter().flatten().flatten();
+        let mut names: Vec<String> = entries
+            .filter_map(|e| e.file_name().to_str()?.strip_suffix(".toml").map(str::to_owned))
+            .collect();
+        names.sort();
+        names
+    }
+
+    fn file(&self, name: &str) -> String {
+        format!("{}/{name}.toml", self.shown)
+    }
+}
