@@ -13,4 +13,5 @@
 #[expect(dead_code, reason = "topics join one by one")]
 mod support;
 
+mod boundaries;
 mod parts;
