@@ -94,11 +94,13 @@ pub struct Built {
 /// Reads a profile and the files that it names.
 pub fn load(project: &Project, name: &str, environment: &Environment) -> Result<Loaded, Failure> {
     if let Err(error) = crate::bundle::check_name(name) {
-        let finding = Finding::error(&M014, Place::Profile, format!("`{name}` can't be a profile's name: {error}"));
+        let finding =
+            Finding::error(&M014, Place::Profile, format!("`{name}` can't be a profile's name: {error}"));
         return Err(Failure::Refused(Box::new(Report { findings: vec![finding], ..Report::default() })));
     }
     let loaded = profile::load(name, project, &|var| environment.var(var));
-    let mut report = Report { findings: loaded.findings, sources: loaded.sources, map: loaded.map, only_secrets: false };
+    let mut report =
+        Report { findings: loaded.findings, sources: loaded.sources, map: loaded.map, only_secrets: false };
     let Some(profile) = loaded.profile else { return Err(Failure::Refused(Box::new(report))) };
     let (files, findings) = project.files(&profile);
     report.findings.extend(findings);
@@ -125,8 +127,10 @@ pub fn load(project: &Project, name: &str, environment: &Environment) -> Result<
 
 fn named_catalogs(profile: &Profile) -> Vec<(Place, String)> {
     let at = |table: &str, name: &str| Place::setting(crate::diagnostic::Path::new([table, name, "catalog"]));
-    let services = profile.settings.services.iter().filter_map(|(n, s)| Some((at("services", n), s.catalog.clone()?)));
-    let scrapes = profile.settings.scrapes.iter().filter_map(|(n, s)| Some((at("scrapes", n), s.catalog.clone()?)));
+    let services =
+        profile.settings.services.iter().filter_map(|(n, s)| Some((at("services", n), s.catalog.clone()?)));
+    let scrapes =
+        profile.settings.scrapes.iter().filter_map(|(n, s)| Some((at("scrapes", n), s.catalog.clone()?)));
     services.chain(scrapes).collect()
 }
 
@@ -195,7 +199,8 @@ fn manifest(
         (name.clone(), entry)
     };
     let texts = files.rules.iter().chain(files.dashboards.values());
-    let source = |sources: &Vec<crate::stack::SecretSource>| serde_json::to_value(sources).unwrap_or_default();
+    let source =
+        |sources: &Vec<crate::stack::SecretSource>| serde_json::to_value(sources).unwrap_or_default();
     Manifest {
         schema: manifest::SCHEMA,
         profile: profile.name.clone(),
@@ -252,7 +257,8 @@ fn prove_secrets(
 
 /// What stands beside the bundle: this program's version and the lines that values came from.
 fn record(evaluation: &Evaluation) -> serde_json::Value {
-    let printer = crate::diagnostic::show::Printer::new(&evaluation.report.sources, evaluation.report.map.as_ref());
+    let printer =
+        crate::diagnostic::show::Printer::new(&evaluation.report.sources, evaluation.report.map.as_ref());
     let mut lines = BTreeMap::new();
     for (_, rule) in evaluation.stack.rules() {
         if let Some(position) = printer.position(&rule.source.place("expr")) {

@@ -14,7 +14,8 @@ use crate::stack::{ServiceKind, Stack, Version};
 pub static M602: Code = Code {
     id: "M602",
     title: "promtool or amtool rejects what monprov accepts",
-    explain: "The tool's own checker finds something wrong that monprov's checks let pass. The tool is right about
+    explain:
+        "The tool's own checker finds something wrong that monprov's checks let pass. The tool is right about
 what it would load: change what it names. Please report the case, since monprov should have said it
 first, and with the line of the profile. Where the tool on PATH is older than the version that the
 stack runs, it may not know an option yet, and the finding is a warning; `--oracle off` silences it.",
@@ -61,7 +62,9 @@ pub fn ask(stack: &Stack, tree: &Tree, mode: Oracle) -> anyhow::Result<Verdict> 
     }
     let scratch = tempfile::tempdir()?;
     let mut rules = vec![];
-    for (path, file) in tree.iter().filter(|(p, _)| p.starts_with("prometheus/") || p.starts_with("alertmanager/")) {
+    for (path, file) in
+        tree.iter().filter(|(p, _)| p.starts_with("prometheus/") || p.starts_with("alertmanager/"))
+    {
         let target = scratch.path().join(path);
         if let Some(parent) = target.parent() {
             std::fs::create_dir_all(parent)?;
@@ -119,7 +122,9 @@ fn judge(stack: &Stack, question: &Question, output: Option<Output>, mode: Oracl
     let Some(output) = output else {
         if mode == Oracle::Require && !verdict.findings.iter().any(|f| f.message.starts_with(tool)) {
             let message = format!("{tool} is not on PATH");
-            verdict.findings.push(Finding::error(&M603, Place::Profile, message).note("`--oracle auto` does without"));
+            verdict
+                .findings
+                .push(Finding::error(&M603, Place::Profile, message).note("`--oracle auto` does without"));
         }
         return;
     };
@@ -129,8 +134,12 @@ fn judge(stack: &Stack, question: &Question, output: Option<Output>, mode: Oracl
         }
         return;
     }
-    let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    let lines = said.lines().map(str::trim).filter(|l| !l.is_empty() && !l.starts_with("Checking") && !l.contains("SUCCESS"));
+    let said =
+        format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let lines = said
+        .lines()
+        .map(str::trim)
+        .filter(|l| !l.is_empty() && !l.starts_with("Checking") && !l.contains("SUCCESS"));
     let message = format!("{tool} rejects what monprov accepts");
     let mine = stack.service_of(question.kind).and_then(|s| s.version);
     let its = version(tool);

@@ -98,7 +98,8 @@ impl Project {
         inside(pattern)?;
         let full = format!("{}/{pattern}", glob::Pattern::escape(&self.profiles.to_string_lossy()));
         let options = glob::MatchOptions { require_literal_leading_dot: true, ..glob::MatchOptions::new() };
-        let paths = glob::glob_with(&full, options).map_err(|e| format!("`{pattern}` is no pattern: {}", e.msg))?;
+        let paths =
+            glob::glob_with(&full, options).map_err(|e| format!("`{pattern}` is no pattern: {}", e.msg))?;
         paths.map(|p| p.map_err(|e| e.to_string())).collect()
     }
 
@@ -152,7 +153,9 @@ fn inside(path: &str) -> Result<(), String> {
     for component in Path::new(path).components() {
         match component {
             Component::Normal(_) | Component::CurDir => {}
-            Component::ParentDir => return Err(format!("`{path}` leads out of the project: `..` is not allowed")),
+            Component::ParentDir => {
+                return Err(format!("`{path}` leads out of the project: `..` is not allowed"));
+            }
             _ => return Err(format!("`{path}` is absolute; files are named relative to the profiles")),
         }
     }

@@ -1,1 +1,17 @@
+//! The one test binary: each topic is a module, so that everything links once.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    clippy::disallowed_methods,
+    unreachable_pub,
+    reason = "tests stand at the edge, and a panic is how they fail"
+)]
 
+#[expect(dead_code, reason = "topics join one by one")]
+mod support;
+
+mod boundaries;
+mod parts;

@@ -66,7 +66,10 @@ impl Build {
                 let size: usize = evaluation.tree.iter().map(|(_, file)| file.content.len()).sum();
                 let files = plural(evaluation.tree.len(), "file");
                 let proof = if self.rebuild { "  reproduced" } else { "" };
-                output.line("bundle", &format!("{files}, {}{proof:<12} {} ms", kilobytes(size), start.elapsed().as_millis()));
+                output.line(
+                    "bundle",
+                    &format!("{files}, {}{proof:<12} {} ms", kilobytes(size), start.elapsed().as_millis()),
+                );
                 output.findings_if_any(evaluation.report);
             }
             None => {

@@ -39,7 +39,8 @@ fn code(subject: &str, output: &Output) -> anyhow::Result<()> {
     let wanted = subject.to_uppercase();
     let codes = check::codes();
     let Some(code) = codes.iter().find(|c| c.id == wanted) else {
-        let near = nearest(&wanted, codes.iter().map(|c| c.id)).map_or(String::new(), |n| format!("; did you mean {n}?"));
+        let near = nearest(&wanted, codes.iter().map(|c| c.id))
+            .map_or(String::new(), |n| format!("; did you mean {n}?"));
         let list: Vec<_> = codes.iter().map(|c| format!("  {}  {}", c.id, c.title)).collect();
         anyhow::bail!(
             "no code is called `{subject}`{near}\n{}\n(for a value: monprov explain PROFILE alerts.NAME.threshold)",
@@ -58,7 +59,9 @@ fn value(project: &Project, name: &str, path: &Path, output: &Output) -> anyhow:
     // Variables may be missing here: where a value comes from does not depend on them.
     let environment = Environment::default();
     let loaded = profile::load(name, project, &|var| environment.var(var).or(Some(String::new())));
-    let map = loaded.map.ok_or_else(|| anyhow::anyhow!("the profile `{name}` can't be read; see `monprov check {name}`"))?;
+    let map = loaded
+        .map
+        .ok_or_else(|| anyhow::anyhow!("the profile `{name}` can't be read; see `monprov check {name}`"))?;
     if map.files.is_empty() {
         anyhow::bail!("there is no profile `{name}`; see `monprov check {name}`");
     }

@@ -27,8 +27,10 @@ const FILES: [(&str, &str); 4] = [
 impl Init {
     pub(super) fn run(&self, start: &Path, output: &mut Output) -> Result<ExitCode, Failure> {
         let root = start.join(&self.directory);
-        let taken: Vec<_> =
-            FILES.iter().filter(|(file, _)| file.starts_with("profiles") && root.join(file).exists()).collect();
+        let taken: Vec<_> = FILES
+            .iter()
+            .filter(|(file, _)| file.starts_with("profiles") && root.join(file).exists())
+            .collect();
         if let [(file, _), ..] = taken.as_slice() {
             let path = root.join(file);
             return Err(anyhow::anyhow!("{} is there already; nothing was written", path.display()).into());

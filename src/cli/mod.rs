@@ -34,7 +34,14 @@ struct Arguments {
 #[derive(Debug, Args)]
 struct Global {
     /// Work as if started in DIR
-    #[arg(short = 'C', long = "directory", value_name = "DIR", global = true, default_value = ".", hide_default_value = true)]
+    #[arg(
+        short = 'C',
+        long = "directory",
+        value_name = "DIR",
+        global = true,
+        default_value = ".",
+        hide_default_value = true
+    )]
     directory: PathBuf,
     /// The folder of profiles [default: the nearest `profiles` upwards]
     #[arg(long, value_name = "DIR", global = true, env = "MONPROV_PROFILES", hide_env_values = true)]
@@ -150,11 +157,13 @@ fn dispatch(arguments: &Arguments, output: &mut Output) -> Result<ExitCode, Fail
 fn environment(files: &[PathBuf]) -> anyhow::Result<Environment> {
     let mut values = std::collections::BTreeMap::new();
     for file in files {
-        let text = std::fs::read_to_string(file).map_err(|e| anyhow::anyhow!("--env-file {}: {e}", file.display()))?;
+        let text = std::fs::read_to_string(file)
+            .map_err(|e| anyhow::anyhow!("--env-file {}: {e}", file.display()))?;
         match envfile::parse(&text) {
             Ok(found) => values.extend(found),
             Err(errors) => {
-                let lines: Vec<_> = errors.iter().map(|(line, what)| format!("{}:{line}: {what}", file.display())).collect();
+                let lines: Vec<_> =
+                    errors.iter().map(|(line, what)| format!("{}:{line}: {what}", file.display())).collect();
                 anyhow::bail!("{}", lines.join("\n"));
             }
         }

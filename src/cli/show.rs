@@ -28,7 +28,11 @@ impl Show {
         if !differences.is_empty() {
             let list: Vec<_> = differences.iter().take(10).map(|d| format!("  {d}")).collect();
             let place = path.path().display();
-            return Err(anyhow::anyhow!("the bundle {place} was changed after it was built:\n{}", list.join("\n")).into());
+            return Err(anyhow::anyhow!(
+                "the bundle {place} was changed after it was built:\n{}",
+                list.join("\n")
+            )
+            .into());
         }
         match &self.file {
             Some(file) => {

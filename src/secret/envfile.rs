@@ -29,7 +29,8 @@ pub fn parse(text: &str) -> Result<BTreeMap<String, Secret>, Vec<(usize, String)
             Some(value) => {
                 values.insert(name.to_owned(), Secret::new(value));
             }
-            None => errors.push((index + 1, format!("the value of {name} has an opening quote but no closing one"))),
+            None => errors
+                .push((index + 1, format!("the value of {name} has an opening quote but no closing one"))),
         }
     }
     if errors.is_empty() { Ok(values) } else { Err(errors) }

@@ -27,7 +27,8 @@ secrets build with `--no-secrets`.
 pub static M502: Code = Code {
     id: "M502",
     title: "the value of a secret stands in the bundle",
-    explain: "A rendered file contains the value of a secret in plain text, so somebody wrote it into a profile,
+    explain:
+        "A rendered file contains the value of a secret in plain text, so somebody wrote it into a profile,
 a rule file or a dashboard by hand. Bundles hold only references. Replace the value by
 `${secret.NAME}` where secrets are allowed, remove it elsewhere, and change the secret: it has most
 likely been checked in as well.",
@@ -92,7 +93,8 @@ pub fn resolve(stack: &Stack, provider: &dyn Provider) -> Result<Resolved, Vec<F
             }
             None => {
                 let place = Place::setting(Path::new(["secrets", name]));
-                let finding = Finding::error(&M501, place, format!("the secret `{name}` could not be resolved"));
+                let finding =
+                    Finding::error(&M501, place, format!("the secret `{name}` could not be resolved"));
                 findings.push(answers.into_iter().fold(finding, Finding::note));
             }
         }
@@ -121,7 +123,9 @@ pub fn leaks(tree: &Tree, secrets: &BTreeMap<String, Secret>) -> Vec<Finding> {
                 let place = Place::setting(Path::new(["secrets", name]));
                 let message = format!("the value of the secret `{name}` stands in {path}");
                 let note = format!("write `${{secret.{name}}}` where it was pasted, and change the secret");
-                findings.push(Finding::error(&M502, place, message).label("its value was pasted somewhere").note(note));
+                findings.push(
+                    Finding::error(&M502, place, message).label("its value was pasted somewhere").note(note),
+                );
             }
         }
     }

@@ -1,0 +1,49 @@
+//! What tests stand on: projects in temporary folders, and the real programs that monprov
+//! provisions. Everything waits for conditions, never for fixed times.
+
+pub mod daemon;
+pub mod http;
+pub mod parts;
+pub mod project;
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// The repository.
+pub fn repository() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// A file that `tests/run` installs below `target/test-parts`.
+pub fn installed(path: &str) -> PathBuf {
+    let path = repository().join("target/test-parts").join(path);
+    assert!(path.exists(), "{} is missing: run tests/run once, it installs all parts", path.display());
+    path
+}
+
+/// A Debian program, by its name on PATH.
+pub fn program(name: &str) -> PathBuf {
+    std::env::var_os("PATH")
+        .iter()
+        .flat_map(std::env::split_paths)
+        .chain(["/usr/sbin".into(), "/sbin".into()])
+        .map(|dir| dir.join(name))
+        .find(|path| path.is_file())
+        .unwrap_or_else(|| panic!("`{name}` is not on PATH: run tests/run once, it installs all parts"))
+}
+
+/// Longer than anything takes that works, on a machine that is busy with other things.
+pub const GENEROUS: Duration = Duration::from_secs(90);
+
+/// Asks again and again until there is an answer.
+#[track_caller]
+pub fn wait_for<T>(deadline: Duration, what: &str, mut answer: impl FnMut() -> Option<T>) -> T {
+    let start = Instant::now();
+    loop {
+        if let Some(found) = answer() {
+            return found;
+        }
+        assert!(start.elapsed() < deadline, "after {} s still no {what}", deadline.as_secs());
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
