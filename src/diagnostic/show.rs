@@ -71,7 +71,12 @@ impl<'a> Printer<'a> {
         let mut labels = vec![];
         match self.locate(&finding.place) {
             Some((file, range)) => {
-                labels.push(Label { style: LabelStyle::Primary, file_id: file, range, message: finding.label.clone() });
+                labels.push(Label {
+                    style: LabelStyle::Primary,
+                    file_id: file,
+                    range,
+                    message: finding.label.clone(),
+                });
             }
             None if !finding.label.is_empty() => notes.insert(0, finding.label.clone()),
             None => {}
@@ -79,7 +84,12 @@ impl<'a> Printer<'a> {
         for (place, what) in &finding.related {
             match self.locate(place) {
                 Some((file, range)) => {
-                    labels.push(Label { style: LabelStyle::Secondary, file_id: file, range, message: what.clone() });
+                    labels.push(Label {
+                        style: LabelStyle::Secondary,
+                        file_id: file,
+                        range,
+                        message: what.clone(),
+                    });
                 }
                 None => notes.push(what.clone()),
             }
@@ -105,7 +115,9 @@ impl<'a> Printer<'a> {
 
     /// In the order of the files, so that a person can work from top to bottom.
     pub fn sort(&self, findings: &mut [Finding]) {
-        findings.sort_by_cached_key(|f| (std::cmp::Reverse(f.severity), self.position(&f.place), f.message.clone()));
+        findings.sort_by_cached_key(|f| {
+            (std::cmp::Reverse(f.severity), self.position(&f.place), f.message.clone())
+        });
     }
 }
 

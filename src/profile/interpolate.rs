@@ -33,7 +33,8 @@ pub struct Outcome {
 
 /// Fills in the whole tree.
 pub fn interpolate(shapes: &Shapes, root: &mut Node, scope: &Scope<'_>) -> Outcome {
-    let mut filler = Filler { shapes, scope, path: vec![], outcome: Outcome::default(), has_threshold: false };
+    let mut filler =
+        Filler { shapes, scope, path: vec![], outcome: Outcome::default(), has_threshold: false };
     filler.node(root, shapes.root);
     filler.outcome
 }
@@ -121,7 +122,9 @@ impl Filler<'_> {
         };
         // `problem` leaves text with `${` alone; what stands here now is final.
         let wrong = match &value {
-            Value::String(text) if !fits => Some(format!("`{text}` is not a value that `{}` can have", self.here())),
+            Value::String(text) if !fits => {
+                Some(format!("`{text}` is not a value that `{}` can have", self.here()))
+            }
             Value::String(text) if text.contains("${") => None,
             other => problem(other, scalar).map(|(message, _)| message),
         };
@@ -214,8 +217,9 @@ impl Filler<'_> {
             Some(Some(value)) => return Piece::Plain(value.clone()),
             Some(None) if !first => {}
             Some(None) => {
-                let mut finding = Finding::error(&M011, place.clone(), format!("the variable `{name}` has no value"))
-                    .label(format!("set {name} in the environment or in a file given with --env-file"));
+                let mut finding =
+                    Finding::error(&M011, place.clone(), format!("the variable `{name}` has no value"))
+                        .label(format!("set {name} in the environment or in a file given with --env-file"));
                 if let Some(what) = self.scope.descriptions.get(name) {
                     finding = finding.note(format!("{name}: {what}"));
                 }
@@ -228,7 +232,8 @@ impl Filler<'_> {
                     |near| format!("did you mean `{near}`?"),
                 );
                 self.report(
-                    Finding::error(&M010, place.clone(), format!("no variable `{name}` is declared")).label(label),
+                    Finding::error(&M010, place.clone(), format!("no variable `{name}` is declared"))
+                        .label(label),
                 );
             }
         }

@@ -35,7 +35,8 @@ pub struct Layer {
 
 /// Reads a profile and all that it extends, depth first, each layer once; the profile is last.
 pub fn collect(profile: &str, source: &dyn Source) -> (Vec<Layer>, Vec<Finding>, Sources) {
-    let mut walk = Walk { source, layers: vec![], trail: vec![], done: vec![], findings: vec![], sources: vec![] };
+    let mut walk =
+        Walk { source, layers: vec![], trail: vec![], done: vec![], findings: vec![], sources: vec![] };
     walk.visit(profile, None);
     (walk.layers, walk.findings, walk.sources)
 }
@@ -125,7 +126,9 @@ impl Walk<'_> {
         let bare = name.strip_suffix(".toml").unwrap_or(name);
         finding = match nearest(bare, known.iter().map(String::as_str)) {
             Some(near) => finding.label(format!("did you mean `{near}`?")),
-            None if known.is_empty() => finding.note("there are no layers here; `monprov init` writes a first one"),
+            None if known.is_empty() => {
+                finding.note("there are no layers here; `monprov init` writes a first one")
+            }
             None => finding.note(format!("there are: {}", known.join(", "))),
         };
         self.findings.push(finding.note(format!("it would be {}", self.source.file(name))));

@@ -52,9 +52,10 @@ impl<'a> Merger<'a> {
             self.unset(old, name);
         }
         for (key, node) in new.entries {
-            if let Some(list) = key.strip_suffix("_append").filter(|k| {
-                self.shapes.field(shape, &key).is_none() && self.shapes.field(shape, k).is_some()
-            }) {
+            if let Some(list) = key
+                .strip_suffix("_append")
+                .filter(|k| self.shapes.field(shape, &key).is_none() && self.shapes.field(shape, k).is_some())
+            {
                 if self.may_change(old, list, &node) {
                     self.append(old, list, node);
                 }
@@ -124,7 +125,10 @@ impl<'a> Merger<'a> {
         match &mut base.value {
             Value::Array(list) => list.extend(items),
             // One of a thing, where a list is allowed too.
-            _ => base.value = Value::Array([vec![Node::new(old.value.clone(), old.at.clone())], items].concat()),
+            _ => {
+                base.value =
+                    Value::Array([vec![Node::new(old.value.clone(), old.at.clone())], items].concat())
+            }
         }
         base.past.push(Node { past: vec![], ..old });
         base.at = node.at;

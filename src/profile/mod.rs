@@ -127,7 +127,11 @@ pub fn load(name: &str, source: &dyn Source, lookup: Lookup<'_>) -> Loaded {
     let settings = match serde_json::from_value::<Settings>(map.root.to_json()) {
         Ok(settings) => settings,
         Err(error) => {
-            findings.push(Finding::error(&M003, Place::Profile, format!("the merged profile does not decode: {error}")));
+            findings.push(Finding::error(
+                &M003,
+                Place::Profile,
+                format!("the merged profile does not decode: {error}"),
+            ));
             return Loaded { profile: None, findings, sources, map: Some(map) };
         }
     };

@@ -138,10 +138,7 @@ pub fn parse(layer: u16, text: &str) -> Result<Node, Vec<SyntaxError>> {
             .iter()
             // What follows is mostly the echo of the first.
             .take(5)
-            .map(|e| SyntaxError {
-                message: e.message().replace('\n', ", "),
-                span: e.span().unwrap_or(0..0),
-            })
+            .map(|e| SyntaxError { message: e.message().replace('\n', ", "), span: e.span().unwrap_or(0..0) })
             .collect());
     }
     let at = At::new(layer, 0..0);
@@ -170,7 +167,9 @@ fn convert(layer: u16, value: &DeValue<'_>) -> Value {
                 Err(_) => Value::String(digits.to_owned()),
             }
         }
-        DeValue::Float(n) => n.as_str().parse().map_or_else(|_| Value::String(n.as_str().to_owned()), Value::Float),
+        DeValue::Float(n) => {
+            n.as_str().parse().map_or_else(|_| Value::String(n.as_str().to_owned()), Value::Float)
+        }
         DeValue::Boolean(b) => Value::Bool(*b),
         DeValue::Datetime(date) => Value::Datetime(date.to_string()),
         DeValue::Array(items) => Value::Array(

@@ -25,7 +25,11 @@ pub struct Step {
 
 impl Map {
     /// The bytes of a file that a place stands for; `None` for the whole profile.
-    pub fn locate(&self, place: &Place, text: &dyn Fn(&str) -> Option<String>) -> Option<(String, Range<usize>)> {
+    pub fn locate(
+        &self,
+        place: &Place,
+        text: &dyn Fn(&str) -> Option<String>,
+    ) -> Option<(String, Range<usize>)> {
         match place {
             Place::Profile => None,
             Place::File { file, range } => Some((file.clone(), range.clone())),
@@ -89,7 +93,9 @@ impl Map {
 
     /// All paths below a path, leaves only.
     pub fn leaves(&self, path: &Path) -> Vec<Path> {
-        let Some(node) = path.segments().try_fold(&self.root, |node, step| node.get(step)) else { return vec![] };
+        let Some(node) = path.segments().try_fold(&self.root, |node, step| node.get(step)) else {
+            return vec![];
+        };
         let mut all = vec![];
         collect(node, path, &mut all);
         all
@@ -98,7 +104,9 @@ impl Map {
 
 fn collect(node: &Node, path: &Path, all: &mut Vec<Path>) {
     match &node.value {
-        Value::Table(table) => table.entries.iter().for_each(|(key, child)| collect(child, &path.join(key), all)),
+        Value::Table(table) => {
+            table.entries.iter().for_each(|(key, child)| collect(child, &path.join(key), all))
+        }
         _ => all.push(path.clone()),
     }
 }
@@ -116,7 +124,8 @@ pub fn show(value: &Value) -> String {
             format!("[{}]", items.iter().map(|i| show(&i.value)).collect::<Vec<_>>().join(", "))
         }
         Value::Table(table) => {
-            let entries: Vec<_> = table.entries.iter().map(|(k, v)| format!("{k} = {}", show(&v.value))).collect();
+            let entries: Vec<_> =
+                table.entries.iter().map(|(k, v)| format!("{k} = {}", show(&v.value))).collect();
             format!("{{ {} }}", entries.join(", "))
         }
     }

@@ -126,11 +126,10 @@ fn loosen(schema: &mut Json) {
                         .map(|(key, s)| (format!("{key}_append"), s.clone()))
                         .collect();
                     properties.extend(lists);
-                    let names = |what: &str| {
-                        serde_json::json!({ "type": "array", "items": { "type": "string" }, "description": what })
-                    };
+                    let names = |what: &str| serde_json::json!({ "type": "array", "items": { "type": "string" }, "description": what });
                     properties.insert("unset".into(), names("Inherited values that this layer deletes"));
-                    properties.insert("final".into(), names("Keys that later layers and plugins may not change"));
+                    properties
+                        .insert("final".into(), names("Keys that later layers and plugins may not change"));
                 }
             }
             for (_, inner) in object.iter_mut() {
@@ -162,7 +161,8 @@ impl<'a> Compiler<'a> {
             atomic: vec![],
         };
         let root = compiler.named("#");
-        let all = compiler.all.into_iter().map(|s| s.unwrap_or_else(|| Rc::new(Shape::Either(vec![])))).collect();
+        let all =
+            compiler.all.into_iter().map(|s| s.unwrap_or_else(|| Rc::new(Shape::Either(vec![])))).collect();
         Shapes { all, switchable: compiler.switchable, atomic: compiler.atomic, root }
     }
 
@@ -207,10 +207,16 @@ impl<'a> Compiler<'a> {
     fn shape(&mut self, slot: ShapeRef, schema: &'a Json) -> Shape {
         for several in ["anyOf", "oneOf"] {
             let Some(Json::Array(forms)) = schema.get(several) else { continue };
-            let forms: Vec<&Json> = forms.iter().filter(|f| f.get("type") != Some(&Json::from("null"))).collect();
+            let forms: Vec<&Json> =
+                forms.iter().filter(|f| f.get("type") != Some(&Json::from("null"))).collect();
             let choices: Vec<String> = forms
                 .iter()
-                .flat_map(|f| f.get("enum").and_then(Json::as_array).cloned().or_else(|| Some(vec![f.get("const")?.clone()])))
+                .flat_map(|f| {
+                    f.get("enum")
+                        .and_then(Json::as_array)
+                        .cloned()
+                        .or_else(|| Some(vec![f.get("const")?.clone()]))
+                })
                 .flatten()
                 .filter_map(|c| c.as_str().map(str::to_owned))
                 .collect();

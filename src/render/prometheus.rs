@@ -177,7 +177,10 @@ pub fn render(stack: &Stack) -> Rendered {
     Rendered { files, secret_files }
 }
 
-fn scrape_config<'a>(scrape: &'a Scrape, secret: &mut dyn FnMut(String, &Text) -> String) -> ScrapeConfig<'a> {
+fn scrape_config<'a>(
+    scrape: &'a Scrape,
+    secret: &mut dyn FnMut(String, &Text) -> String,
+) -> ScrapeConfig<'a> {
     let static_configs = scrape.targets.iter().map(|target| {
         let mut labels = scrape.labels.clone();
         if let Some(instance) = &target.instance {

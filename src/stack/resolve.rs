@@ -60,12 +60,20 @@ impl Resolver<'_> {
                 retention: settings.prometheus.retention,
                 at: Path::new(["prometheus"]),
             },
-            scrapes: settings.scrapes.iter().filter_map(|(n, s)| Some((n.clone(), self.scrape(n, s)?))).collect(),
+            scrapes: settings
+                .scrapes
+                .iter()
+                .filter_map(|(n, s)| Some((n.clone(), self.scrape(n, s)?)))
+                .collect(),
             groups,
             alertmanager: self.alertmanager(),
             receivers: settings.channels.keys().map(|n| (n.clone(), self.receiver(n))).collect(),
             route: self.root_route(),
-            inhibitions: settings.inhibitions.iter().map(|(n, i)| (n.clone(), self.inhibition(n, i))).collect(),
+            inhibitions: settings
+                .inhibitions
+                .iter()
+                .map(|(n, i)| (n.clone(), self.inhibition(n, i)))
+                .collect(),
             intervals: settings.intervals.clone(),
             grafana: Grafana {
                 admin_user: settings.grafana.admin_user.clone().unwrap_or_else(|| "admin".into()),
@@ -92,9 +100,13 @@ impl Resolver<'_> {
         let file = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
         let services: Vec<&String> = settings.services.keys().collect();
         for name in services {
-            let fits = name.chars().all(host) && !name.starts_with('-') && !name.ends_with('-') && name.len() <= 63;
+            let fits =
+                name.chars().all(host) && !name.starts_with('-') && !name.ends_with('-') && name.len() <= 63;
             if name.is_empty() || !fits {
-                self.bad_name(&["services", name], "small letters, digits and dashes, at most 63, as in a host name");
+                self.bad_name(
+                    &["services", name],
+                    "small letters, digits and dashes, at most 63, as in a host name",
+                );
             }
         }
         let others: [(&str, Vec<&String>); 4] = [
@@ -144,7 +156,10 @@ impl Resolver<'_> {
         self.findings.push(match self.profile.removed.get(&target) {
             Some(gone) => {
                 let file = self.profile.files.get(usize::from(gone.layer)).cloned().unwrap_or_default();
-                finding.related(Place::File { file, range: gone.range() }, format!("`{target}` is switched off here"))
+                finding.related(
+                    Place::File { file, range: gone.range() },
+                    format!("`{target}` is switched off here"),
+                )
             }
             None => match nearest(name, known.iter().map(String::as_str)) {
                 Some(near) => finding.label(format!("did you mean `{near}`?")),
@@ -163,7 +178,12 @@ impl Resolver<'_> {
                     catalog = catalog.or_else(|| found.catalog.clone());
                     let Some(port) = found.port else {
                         let message = format!("the service `{service}` has no port to scrape");
-                        self.error(&M013, at.join("service"), message, format!("set `services.{service}.port`"));
+                        self.error(
+                            &M013,
+                            at.join("service"),
+                            message,
+                            format!("set `services.{service}.port`"),
+                        );
                         return None;
                     };
                     vec![Target { address: runtime.address(service, port), instance: Some(service.clone()) }]
@@ -179,11 +199,17 @@ impl Resolver<'_> {
                 scrape.targets.iter().map(one).collect()
             }
             (Some(_), false) => {
-                self.error(&M016, at.join("targets"), format!("`{at}` has both `service` and `targets`"), "keep one");
+                self.error(
+                    &M016,
+                    at.join("targets"),
+                    format!("`{at}` has both `service` and `targets`"),
+                    "keep one",
+                );
                 return None;
             }
             (None, true) => {
-                let finding = Finding::error(&M004, Place::Key(at.clone()), format!("`{at}` scrapes nothing"));
+                let finding =
+                    Finding::error(&M004, Place::Key(at.clone()), format!("`{at}` scrapes nothing"));
                 self.findings.push(finding.label("set `service` or `targets`"));
                 return None;
             }
@@ -225,7 +251,10 @@ impl Resolver<'_> {
         let mut rules: BTreeMap<&str, Vec<(i64, Rule)>> = BTreeMap::new();
         for (name, alert) in &self.settings.alerts {
             let rule = self.alert(name, alert);
-            rules.entry(alert.group.as_deref().unwrap_or("default")).or_default().push((alert.order.unwrap_or(0), rule));
+            rules
+                .entry(alert.group.as_deref().unwrap_or("default"))
+                .or_default()
+                .push((alert.order.unwrap_or(0), rule));
         }
         for (name, record) in &self.settings.records {
             let rule = Rule {
@@ -282,7 +311,11 @@ impl Resolver<'_> {
         let mut put = |table: &mut BTreeMap<String, Text>, key: &str, value: Option<Text>| {
             let Some(value) = value else { return };
             if table.insert(key.to_owned(), value).is_some() {
-                let finding = Finding::error(&M016, Place::setting(at.join(key)), format!("`{key}` stands twice in `{at}`"));
+                let finding = Finding::error(
+                    &M016,
+                    Place::setting(at.join(key)),
+                    format!("`{key}` stands twice in `{at}`"),
+                );
                 self.findings.push(finding.label("keep this one, or the one in the table"));
             }
         };
@@ -367,8 +400,11 @@ impl Resolver<'_> {
             Some(name) => self.channel(&at, name),
             None => {
                 if self.settings.services.values().any(|s| s.kind == ServiceKind::Alertmanager) {
-                    let finding =
-                        Finding::error(&M004, Place::Key(at.clone()), "alerts that no route takes have no channel");
+                    let finding = Finding::error(
+                        &M004,
+                        Place::Key(at.clone()),
+                        "alerts that no route takes have no channel",
+                    );
                     self.findings.push(finding.label("set `channel` in `[alertmanager]`"));
                 }
                 String::new()
@@ -441,13 +477,10 @@ impl Resolver<'_> {
             .collect();
         for (index, text) in written.iter().enumerate() {
             match Matcher::parse(text) {
-                Ok(matcher) => matchers.push(matcher),
+                Ok(parsed) => matchers.extend(parsed),
                 Err(error) => {
                     let place = Place::setting(at.join(key).join(index));
-                    self.findings.push(
-                        Finding::error(&crate::profile::codes::M003, place, format!("not a matcher: {error}"))
-                            .note("a matcher is written `severity=\"critical\"`, with `=`, `!=`, `=~` or `!~`"),
-                    );
+                    self.findings.push(error.finding(place));
                 }
             }
         }
@@ -479,7 +512,8 @@ impl Resolver<'_> {
         }
         let mut panels: Vec<_> = dashboard.panels.iter().collect();
         panels.sort_by_key(|(name, panel)| (panel.order.unwrap_or(0), *name));
-        let panels = panels.into_iter().map(|(name, panel)| self.panel(name, panel, at.join("panels").join(name)));
+        let panels =
+            panels.into_iter().map(|(name, panel)| self.panel(name, panel, at.join("panels").join(name)));
         let content = DashboardContent::Panels {
             title: dashboard.title.clone().unwrap_or_else(|| name.to_owned()),
             tags: dashboard.tags.clone(),
@@ -563,6 +597,8 @@ fn option(node: &Node) -> Value {
         Tree::String(text) | Tree::Datetime(text) => Value::Text(Text::plain(text)),
         Tree::Text(text) => Value::Text(text.clone()),
         Tree::Array(items) => Value::List(items.iter().map(option).collect()),
-        Tree::Table(table) => Value::Table(table.entries.iter().map(|(k, v)| (k.clone(), option(v))).collect()),
+        Tree::Table(table) => {
+            Value::Table(table.entries.iter().map(|(k, v)| (k.clone(), option(v))).collect())
+        }
     }
 }
