@@ -45,6 +45,14 @@ pub struct Channel {
     pub slack: Option<OneOrMany<Slack>>,
     /// The WeCom (企业微信) application.
     pub wechat: Option<OneOrMany<Wechat>>,
+    pub pagerduty: Option<OneOrMany<Pagerduty>>,
+    pub opsgenie: Option<OneOrMany<Opsgenie>>,
+    pub discord: Option<OneOrMany<Discord>>,
+    /// Microsoft Teams through its connectors, which Microsoft retires; see `msteamsv2`.
+    pub msteams: Option<OneOrMany<Msteams>>,
+    /// Microsoft Teams through Power Automate.
+    pub msteamsv2: Option<OneOrMany<MsteamsV2>>,
+    pub telegram: Option<OneOrMany<Telegram>>,
 }
 
 /// One of a thing, or a list of it.
@@ -125,6 +133,101 @@ pub struct Wechat {
     pub to_tag: Option<String>,
     pub message: Option<String>,
     pub message_type: Option<String>,
+    pub send_resolved: Option<bool>,
+}
+
+/// Events API v2 of PagerDuty.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Pagerduty {
+    #[schemars(extend("x-enable" = true))]
+    pub enable: Option<bool>,
+    /// The integration key.
+    pub routing_key: Text,
+    pub url: Option<String>,
+    pub client: Option<String>,
+    pub client_url: Option<String>,
+    pub description: Option<String>,
+    /// `critical`, `error`, `warning` or `info`; may be a template.
+    pub severity: Option<String>,
+    pub class: Option<String>,
+    pub component: Option<String>,
+    pub group: Option<String>,
+    #[serde(default)]
+    pub details: BTreeMap<String, String>,
+    pub send_resolved: Option<bool>,
+}
+
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Opsgenie {
+    #[schemars(extend("x-enable" = true))]
+    pub enable: Option<bool>,
+    pub api_key: Text,
+    pub api_url: Option<String>,
+    pub message: Option<String>,
+    pub description: Option<String>,
+    /// `P1` to `P5`.
+    pub priority: Option<String>,
+    /// Separated by commas.
+    pub tags: Option<String>,
+    pub note: Option<String>,
+    #[serde(default)]
+    pub details: BTreeMap<String, String>,
+    pub send_resolved: Option<bool>,
+}
+
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Discord {
+    #[schemars(extend("x-enable" = true))]
+    pub enable: Option<bool>,
+    pub webhook_url: Text,
+    pub title: Option<String>,
+    pub message: Option<String>,
+    pub content: Option<String>,
+    pub username: Option<String>,
+    pub avatar_url: Option<String>,
+    pub send_resolved: Option<bool>,
+}
+
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Msteams {
+    #[schemars(extend("x-enable" = true))]
+    pub enable: Option<bool>,
+    pub webhook_url: Text,
+    pub title: Option<String>,
+    pub summary: Option<String>,
+    pub text: Option<String>,
+    pub send_resolved: Option<bool>,
+}
+
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct MsteamsV2 {
+    #[schemars(extend("x-enable" = true))]
+    pub enable: Option<bool>,
+    pub webhook_url: Text,
+    pub title: Option<String>,
+    pub text: Option<String>,
+    pub send_resolved: Option<bool>,
+}
+
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Telegram {
+    #[schemars(extend("x-enable" = true))]
+    pub enable: Option<bool>,
+    pub bot_token: Text,
+    /// Negative for a group.
+    pub chat_id: i64,
+    pub message_thread_id: Option<u32>,
+    pub api_url: Option<String>,
+    pub message: Option<String>,
+    /// `HTML`, `Markdown`, `MarkdownV2` or empty.
+    pub parse_mode: Option<String>,
+    pub disable_notifications: Option<bool>,
     pub send_resolved: Option<bool>,
 }
 
