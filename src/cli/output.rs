@@ -119,7 +119,7 @@ impl Output {
         }
         let count = |severity| report.findings.iter().filter(|f| f.severity == severity).count();
         let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
-        for finding in report.findings.iter().rev() {
+        for finding in &report.findings {
             if self.quiet && finding.severity != Severity::Error {
                 continue;
             }

@@ -113,11 +113,9 @@ impl<'a> Printer<'a> {
         if text.is_empty() { format!("error[{}]: {}\n", finding.code.id, finding.message) } else { text }
     }
 
-    /// In the order of the files, so that a person can work from top to bottom.
+    /// What weighs most comes last, where the eye ends up; otherwise in the order of the files.
     pub fn sort(&self, findings: &mut [Finding]) {
-        findings.sort_by_cached_key(|f| {
-            (std::cmp::Reverse(f.severity), self.position(&f.place), f.message.clone())
-        });
+        findings.sort_by_cached_key(|f| (f.severity, self.position(&f.place), f.message.clone()));
     }
 }
 

@@ -43,7 +43,9 @@ impl ServiceFiles {
 pub fn render(stack: &Stack) -> Rendered {
     let mut rendered = Rendered::default();
     let prometheus = prometheus::render(stack);
+    let alertmanager = alertmanager::render(stack);
     rendered.tree.extend(prometheus.files);
+    rendered.tree.extend(alertmanager.files);
     for service in stack.services.values() {
         let mut files = ServiceFiles::default();
         if service.kind == ServiceKind::Prometheus {
