@@ -43,11 +43,15 @@ impl ServiceFiles {
 pub fn render(stack: &Stack) -> Rendered {
     let mut rendered = Rendered::default();
     let prometheus = prometheus::render(stack);
+    let alertmanager = alertmanager::render(stack);
     rendered.tree.extend(prometheus.files);
+    rendered.tree.extend(alertmanager.files);
     for service in stack.services.values() {
         let mut files = ServiceFiles::default();
-        if service.kind == ServiceKind::Prometheus {
-            files.secrets = prometheus.secret_files.clone();
+        match service.kind {
+            ServiceKind::Prometheus => files.secrets = prometheus.secret_files.clone(),
+            ServiceKind::Alertmanager => files.secrets = alertmanager.secret_files.clone(),
+            ServiceKind::Grafana | ServiceKind::Exporter => {}
         }
         rendered.services.insert(service.name.clone(), files);
     }
