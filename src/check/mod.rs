@@ -1,6 +1,8 @@
-//! Stack → findings, one file a family.
+//! Stack → findings, one file or folder a family. Every check reports all that it finds.
 
+pub mod alerting;
 pub mod catalog;
+pub mod versions;
 
 use crate::diagnostic::{Code, Finding};
 use crate::stack::Stack;
@@ -8,8 +10,10 @@ use crate::stack::Stack;
 use catalog::Catalogs;
 
 /// Everything that is wrong with a stack.
-pub fn all(_stack: &Stack, _catalogs: &Catalogs) -> Vec<Finding> {
-    vec![]
+pub fn all(stack: &Stack, _catalogs: &Catalogs) -> Vec<Finding> {
+    let mut findings = alerting::check(stack);
+    findings.extend(versions::check(stack));
+    findings
 }
 
 /// Every code there is, by number.
@@ -19,6 +23,8 @@ pub fn codes() -> Vec<&'static Code> {
         crate::secret::CODES,
         crate::stack::rulefile::CODES,
         crate::oracle::CODES,
+        alerting::CODES,
+        versions::CODES,
     ];
     let mut codes: Vec<_> = families.into_iter().flatten().copied().collect();
     codes.sort_by_key(|c| c.id);

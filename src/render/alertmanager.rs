@@ -246,7 +246,7 @@ fn integration<'a>(
                 http_config.push(("authorization", Yaml::Map(Fields(vec![("credentials_file", file)]))));
             }
             Form::Basic => http_config.push(("basic_auth", Yaml::Map(basic_auth(value, &at, secrets)))),
-            Form::Secret { .. } | Form::SecretUrl { .. } | Form::Plain | Form::Url => {
+            Form::Secret { .. } | Form::SecretUrl { .. } | Form::Plain | Form::Choice(_) | Form::Url => {
                 fields.push(field(option, value, &at, secrets));
             }
         }

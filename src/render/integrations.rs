@@ -32,6 +32,8 @@ pub struct Opt {
 pub enum Form {
     /// As it is.
     Plain,
+    /// One of these.
+    Choice(&'static [&'static str]),
     /// An address that begins with `http://` or `https://`.
     Url,
     /// A secret: `file` names the file with it, and exists since `since`.
@@ -52,7 +54,7 @@ impl Form {
             Form::Secret { file, since } | Form::SecretUrl { file, since } => Some((file, since)),
             Form::Bearer => Some(("http_config.authorization.credentials_file", v(22))),
             Form::Basic => Some(("http_config.basic_auth.password_file", v(22))),
-            Form::Plain | Form::Url => None,
+            Form::Plain | Form::Choice(_) | Form::Url => None,
         }
     }
 
@@ -148,7 +150,7 @@ pub static KINDS: [Kind; 10] = [
             plain("to_party"),
             plain("to_tag"),
             plain("message"),
-            plain("message_type"),
+            Opt { name: "message_type", since: None, form: Form::Choice(&["text", "markdown"]) },
             SEND_RESOLVED,
         ],
     },
@@ -233,7 +235,11 @@ pub static KINDS: [Kind; 10] = [
             newer("message_thread_id", 28),
             url("api_url"),
             plain("message"),
-            plain("parse_mode"),
+            Opt {
+                name: "parse_mode",
+                since: None,
+                form: Form::Choice(&["", "HTML", "Markdown", "MarkdownV2"]),
+            },
             plain("disable_notifications"),
             SEND_RESOLVED,
         ],

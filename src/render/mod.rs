@@ -48,8 +48,10 @@ pub fn render(stack: &Stack) -> Rendered {
     rendered.tree.extend(alertmanager.files);
     for service in stack.services.values() {
         let mut files = ServiceFiles::default();
-        if service.kind == ServiceKind::Prometheus {
-            files.secrets = prometheus.secret_files.clone();
+        match service.kind {
+            ServiceKind::Prometheus => files.secrets = prometheus.secret_files.clone(),
+            ServiceKind::Alertmanager => files.secrets = alertmanager.secret_files.clone(),
+            ServiceKind::Grafana | ServiceKind::Exporter => {}
         }
         rendered.services.insert(service.name.clone(), files);
     }

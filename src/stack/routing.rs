@@ -85,15 +85,21 @@ impl<'a> Router<'a> {
     /// The routes that an alert takes, in order, and whether it surely takes them.
     /// At least one is in it if the router is of a root.
     pub fn route(&self, labels: &Labels) -> Vec<(&'a Route, Truth)> {
-        let mut taken = vec![];
-        let truth = self.condition.test(labels);
-        if truth != Truth::No {
-            self.take(labels, truth, &mut taken);
-        }
-        taken
+        let stays = |s: Step<'a>| (s.stays != Truth::No).then_some((s.route, s.stays));
+        self.trace(labels).into_iter().filter_map(stays).collect()
     }
 
-    fn take(&self, labels: &Labels, arrives: Truth, taken: &mut Vec<(&'a Route, Truth)>) {
+    /// The routes that an alert comes to, the inner ones before those around them.
+    pub fn trace(&self, labels: &Labels) -> Vec<Step<'a>> {
+        let mut steps = vec![];
+        let truth = self.condition.test(labels);
+        if truth != Truth::No {
+            self.take(labels, truth, &mut steps);
+        }
+        steps
+    }
+
+    fn take(&self, labels: &Labels, arrives: Truth, steps: &mut Vec<Step<'a>>) {
         // Whether it still gets to the next child, and whether it stays with this route.
         let (mut onward, mut stays) = (arrives, arrives);
         for child in &self.children {
@@ -101,7 +107,7 @@ impl<'a> Router<'a> {
             if matches == Truth::No {
                 continue;
             }
-            child.take(labels, onward.min(matches), taken);
+            child.take(labels, onward.min(matches), steps);
             // A child that surely matches takes it, or an earlier one did.
             stays = if matches == Truth::Yes { Truth::No } else { stays.min(Truth::Maybe) };
             if !child.route.r#continue {
@@ -111,10 +117,17 @@ impl<'a> Router<'a> {
                 break;
             }
         }
-        if stays != Truth::No {
-            taken.push((self.route, stays));
-        }
+        steps.push(Step { route: self.route, arrives, stays });
     }
+}
+
+/// A route that an alert comes to.
+#[derive(Debug, Clone, Copy)]
+pub struct Step<'a> {
+    pub route: &'a Route,
+    pub arrives: Truth,
+    /// Whether no child takes it further, so that this route notifies.
+    pub stays: Truth,
 }
 
 /// The routes that an alert with these labels takes, in the order of the tree.
