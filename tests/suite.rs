@@ -14,4 +14,5 @@
 mod support;
 
 mod boundaries;
+mod flake;
 mod parts;

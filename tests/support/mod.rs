@@ -14,6 +14,18 @@ pub fn repository() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
+/// Its files, relative to it, but what is built or belongs to version control.
+pub fn repository_files() -> Vec<PathBuf> {
+    walkdir::WalkDir::new(repository())
+        .sort_by_file_name()
+        .into_iter()
+        .filter_entry(|e| !["target", ".git", ".monprov"].iter().any(|skip| e.file_name() == *skip))
+        .map(Result::unwrap)
+        .filter(|e| e.file_type().is_file())
+        .map(|e| e.path().strip_prefix(repository()).unwrap().to_owned())
+        .collect()
+}
+
 /// A file that `tests/run` installs below `target/test-parts`.
 pub fn installed(path: &str) -> PathBuf {
     let path = repository().join("target/test-parts").join(path);
