@@ -14,5 +14,6 @@
 mod support;
 
 mod boundaries;
+mod e2e;
 mod flake;
 mod parts;
