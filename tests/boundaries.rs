@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 
 use regex::Regex;
 
-use crate::support::repository;
+use crate::support::{repository, repository_files};
 
 const PURE: &[&str] = &["profile", "stack", "check", "render", "bundle", "diagnostic"];
-const EDGE: &[&str] = &["secret", "store", "oracle", "engine", "cli"];
+const EDGE: &[&str] = &["secret", "store", "oracle", "project", "engine", "cli"];
 /// What the pure rooms may not reach either.
 const EFFECTS: &[&str] = &["std::fs", "std::env", "std::net", "std::process", "fs_err", "reqwest", "tokio"];
 
@@ -62,7 +62,7 @@ fn nothing_names_the_machine_it_was_written_on() {
     // A home or workspace folder; documentation may say `/home/USER`, in capitals.
     let personal = Regex::new(r"/(root|work)/[a-z.]|/home/[a-z]").unwrap();
     let mut found = Vec::new();
-    for file in files(repository()) {
+    for file in repository_files() {
         let Ok(text) = std::fs::read_to_string(repository().join(&file)) else { continue };
         for (number, line) in text.lines().enumerate() {
             if personal.is_match(line) && file != Path::new("tests/boundaries.rs") {
@@ -130,24 +130,9 @@ fn take_apart(prefix: &str, tree: &str, paths: &mut BTreeSet<String>) {
 
 /// The Rust files of the crate with their text, relative to the repository.
 fn sources() -> Vec<(PathBuf, String)> {
-    files(&repository().join("src"))
+    repository_files()
         .into_iter()
-        .filter(|file| file.extension().is_some_and(|e| e == "rs"))
-        .map(|file| {
-            let text = std::fs::read_to_string(repository().join("src").join(&file)).unwrap();
-            (Path::new("src").join(file), text)
-        })
-        .collect()
-}
-
-/// All files below a folder but what is built or belongs to version control.
-fn files(folder: &Path) -> Vec<PathBuf> {
-    walkdir::WalkDir::new(folder)
-        .sort_by_file_name()
-        .into_iter()
-        .filter_entry(|e| !["target", ".git", ".monprov"].iter().any(|skip| e.file_name() == *skip))
-        .map(Result::unwrap)
-        .filter(|e| e.file_type().is_file())
-        .map(|e| e.path().strip_prefix(folder).unwrap().to_owned())
+        .filter(|file| file.starts_with("src") && file.extension().is_some_and(|e| e == "rs"))
+        .map(|file| (file.clone(), std::fs::read_to_string(repository().join(file)).unwrap()))
         .collect()
 }

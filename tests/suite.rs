@@ -14,5 +14,7 @@
 mod support;
 
 mod boundaries;
+mod e2e;
+mod flake;
 mod golden;
 mod parts;

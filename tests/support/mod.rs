@@ -5,6 +5,7 @@ pub mod daemon;
 pub mod http;
 pub mod parts;
 pub mod project;
+pub mod stack;
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -12,6 +13,18 @@ use std::time::{Duration, Instant};
 /// The repository.
 pub fn repository() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Its files, relative to it, but what is built or belongs to version control.
+pub fn repository_files() -> Vec<PathBuf> {
+    walkdir::WalkDir::new(repository())
+        .sort_by_file_name()
+        .into_iter()
+        .filter_entry(|e| !["target", ".git", ".monprov"].iter().any(|skip| e.file_name() == *skip))
+        .map(Result::unwrap)
+        .filter(|e| e.file_type().is_file())
+        .map(|e| e.path().strip_prefix(repository()).unwrap().to_owned())
+        .collect()
 }
 
 /// A file that `tests/run` installs below `target/test-parts`.

@@ -111,13 +111,14 @@ pub fn send_tasks(broker: &Redis, task: &str, count: u32, queue: &str, args: &[&
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// The command line of danihodovic's exporter; the package brings no script of its own.
-pub fn celery_exporter_command() -> Command {
-    let mut command = Command::new(installed("celery-exporter/bin/python"));
-    command
-        .args(["-c", "from src.cli import cli; cli(auto_envvar_prefix='CE')"])
-        .env("PYTHONDONTWRITEBYTECODE", "1");
-    command
+/// Makes the program `celery-exporter` in a folder; danihodovic's package brings no script.
+pub fn celery_exporter_program(folder: &Path) -> PathBuf {
+    let path = folder.join("celery-exporter");
+    let python = installed("celery-exporter/bin/python");
+    let start = "from src.cli import cli; cli(auto_envvar_prefix='CE')";
+    std::fs::write(&path, format!("#!{} -B\n{start}\n", python.display())).unwrap();
+    std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    path
 }
 
 /// danihodovic's Celery exporter.
@@ -131,7 +132,7 @@ pub struct CeleryExporter {
 impl CeleryExporter {
     pub fn start(broker: &Redis, args: &[&str]) -> CeleryExporter {
         let (port, folder) = (free_port(), folder());
-        let mut command = celery_exporter_command();
+        let mut command = Command::new(celery_exporter_program(folder.path()));
         command
             .args(["--broker-url", &broker.url(), "--host", "127.0.0.1", "--port", &port.to_string()])
             .args(["--retry-interval", "5", "--buckets", "1,10,60,600,1800,3600"])
@@ -299,6 +300,9 @@ pub struct Mail {
     pub to: Vec<String>,
     pub subject: String,
     pub body: String,
+    /// Who logged in, and with what; any password is right.
+    pub user: Option<String>,
+    pub password: Option<String>,
 }
 
 impl MailSink {

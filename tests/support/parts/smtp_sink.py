@@ -8,6 +8,7 @@ import signal
 import sys
 
 from aiosmtpd.controller import Controller
+from aiosmtpd.smtp import AuthResult
 
 port, folder = int(sys.argv[1]), sys.argv[2]
 
@@ -15,7 +16,7 @@ port, folder = int(sys.argv[1]), sys.argv[2]
 class Sink:
     count = 0
 
-    async def handle_DATA(self, _server, _session, envelope):
+    async def handle_DATA(self, _server, session, envelope):
         mail = email.message_from_bytes(envelope.content, policy=email.policy.default)
         body = mail.get_body(("plain", "html"))
         self.count += 1
@@ -27,6 +28,8 @@ class Sink:
                     "to": envelope.rcpt_tos,
                     "subject": mail["subject"],
                     "body": body.get_content() if body else "",
+                    "user": session.auth_data and session.auth_data.login.decode(),
+                    "password": session.auth_data and session.auth_data.password.decode(),
                 },
                 file,
             )
@@ -34,5 +37,11 @@ class Sink:
         return "250 taken"
 
 
-Controller(Sink(), hostname="127.0.0.1", port=port).start()
+def take_any(_server, _session, _envelope, _mechanism, login_and_password):
+    return AuthResult(success=True, auth_data=login_and_password)
+
+
+Controller(
+    Sink(), hostname="127.0.0.1", port=port, authenticator=take_any, auth_require_tls=False
+).start()
 signal.pause()
