@@ -15,7 +15,7 @@ use crate::profile::codes::{M014, M015};
 use crate::profile::layers::Sources;
 use crate::profile::provenance::Map;
 use crate::profile::{self, Profile};
-use crate::project::Project;
+use crate::project::{self, Project};
 use crate::render;
 use crate::secret::{self, Environment, Resolved};
 use crate::stack::Stack;
@@ -277,7 +277,7 @@ fn memo_key(loaded: &Loaded, oracle: Oracle) -> [u8; 32] {
         hash.update((bytes.len() as u64).to_le_bytes());
         hash.update(bytes);
     };
-    put("monprov", env!("CARGO_PKG_VERSION").as_bytes());
+    put("monprov", project::engine_identity().as_bytes());
     put("oracle", format!("{oracle:?}").as_bytes());
     put("profile", loaded.profile.name.as_bytes());
     put("layers", loaded.profile.layers.join("\n").as_bytes());

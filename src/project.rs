@@ -114,6 +114,17 @@ impl Project {
     }
 }
 
+/// What tells this program from another build of it. For the memo alone: bundles don't
+/// depend on it.
+pub fn engine_identity() -> String {
+    use std::os::unix::fs::MetadataExt;
+    let version = env!("CARGO_PKG_VERSION");
+    match std::env::current_exe().and_then(std::fs::metadata) {
+        Ok(found) => format!("{version} {} {}.{}", found.size(), found.mtime(), found.mtime_nsec()),
+        Err(_) => version.to_owned(),
+    }
+}
+
 /// The system's words without its number.
 fn reason(error: &std::io::Error) -> String {
     match error.kind() {

@@ -14,6 +14,7 @@
 mod support;
 
 mod boundaries;
+mod build;
 mod e2e;
 mod flake;
 mod golden;

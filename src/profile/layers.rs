@@ -93,9 +93,19 @@ impl Walk<'_> {
                 self.trail.pop();
                 self.layers.push(Layer { name: name.to_owned(), file, text, root });
             }
-            Err(errors) => self.findings.extend(errors.into_iter().map(|e| {
-                Finding::error(&M001, Place::File { file: file.clone(), range: e.span }, e.message)
-            })),
+            Err(errors) => {
+                let place = |span| Place::File { file: file.clone(), range: span };
+                // After a bracket that is never closed, all else is an echo of it.
+                let unclosed = errors.iter().any(|e| e.message.contains("unclosed"));
+                let shown = if unclosed { 1 } else { errors.len() };
+                for error in errors.into_iter().take(shown) {
+                    let mut finding = Finding::error(&M001, place(error.span), error.message);
+                    if unclosed {
+                        finding = finding.note("a bracket or quote that stands before this is never closed");
+                    }
+                    self.findings.push(finding);
+                }
+            }
         }
     }
 
