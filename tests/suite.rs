@@ -19,3 +19,4 @@ mod e2e;
 mod flake;
 mod golden;
 mod parts;
+mod readme;

@@ -1,7 +1,7 @@
 //! `monprov init`: a small commented project that builds
 #![expect(clippy::disallowed_methods, reason = "writes the new project")]
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
@@ -12,8 +12,8 @@ use crate::engine::Failure;
 #[derive(Debug, Args)]
 pub(super) struct Init {
     /// Where; by default here
-    #[arg(default_value = ".")]
-    directory: PathBuf,
+    #[arg(value_name = "DIR", default_value = ".", hide_default_value = true)]
+    target: PathBuf,
 }
 
 /// The files of a new project.
@@ -25,8 +25,8 @@ const FILES: [(&str, &str); 4] = [
 ];
 
 impl Init {
-    pub(super) fn run(&self, start: &Path, output: &mut Output) -> Result<ExitCode, Failure> {
-        let root = start.join(&self.directory);
+    pub(super) fn run(&self, output: &mut Output) -> Result<ExitCode, Failure> {
+        let root = &self.target;
         let taken: Vec<_> = FILES
             .iter()
             .filter(|(file, _)| file.starts_with("profiles") && root.join(file).exists())
@@ -46,7 +46,11 @@ impl Init {
             std::fs::write(&path, content).map_err(|e| anyhow::anyhow!("{}: {e}", path.display()))?;
             output.line("wrote", &path.display().to_string());
         }
-        output.line("next", "monprov build dev --env-file profiles/dev.env.example");
+        let step = match root.as_os_str().to_str() {
+            Some(".") | None => String::new(),
+            Some(folder) => format!("-C {folder} "),
+        };
+        output.line("next", &format!("monprov {step}build dev --env-file profiles/dev.env.example"));
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -138,8 +138,10 @@ pub fn run() -> ExitCode {
 
 fn dispatch(arguments: &Arguments, output: &mut Output) -> Result<ExitCode, Failure> {
     let global = &arguments.global;
+    std::env::set_current_dir(&global.directory)
+        .map_err(|e| anyhow::anyhow!("-C {}: {e}", global.directory.display()))?;
     let project =
-        || Project::find(&global.directory, global.profiles.as_deref(), global.state_dir.as_deref());
+        || Project::find(std::path::Path::new("."), global.profiles.as_deref(), global.state_dir.as_deref());
     match &arguments.verb {
         Verb::Build(verb) => verb.run(&project()?, output),
         Verb::Check(verb) => verb.run(&project()?, output),
@@ -147,7 +149,7 @@ fn dispatch(arguments: &Arguments, output: &mut Output) -> Result<ExitCode, Fail
         Verb::Show(verb) => verb.run(&project()?, output),
         Verb::Explain(verb) => verb.run(project, output),
         Verb::Schema => schema::run(output),
-        Verb::Init(verb) => verb.run(&global.directory, output),
+        Verb::Init(verb) => verb.run(output),
         Verb::Catalog(verb) => verb.run(output),
     }
 }
