@@ -13,5 +13,6 @@
 #[expect(dead_code, reason = "topics join one by one")]
 mod support;
 
+mod alerting;
 mod boundaries;
 mod parts;
