@@ -13,6 +13,7 @@
 #[expect(dead_code, reason = "topics join one by one")]
 mod support;
 
+mod alerting;
 mod boundaries;
 mod build;
 mod e2e;

@@ -146,7 +146,7 @@ impl Uses {
             self.matchers(&inhibition.source, &inhibition.at.join("source_matchers"));
             self.matchers(&inhibition.target, &inhibition.at.join("target_matchers"));
             for (index, label) in inhibition.equal.iter().enumerate() {
-                if !is_classic_name(label) {
+                if !label.is_empty() && !is_classic_name(label) {
                     let place = Place::setting(inhibition.at.join("equal").join(index));
                     self.add(tool, "UTF-8 label names in `equal`", false, place);
                 }
@@ -168,7 +168,7 @@ impl Uses {
         let tool = Tool::Alertmanager;
         self.matchers(&route.matchers, &route.at.join("matchers"));
         for (index, label) in route.group_by.iter().flatten().enumerate() {
-            if !is_classic_name(label) && label != "..." {
+            if !label.is_empty() && label != "..." && !is_classic_name(label) {
                 let place = Place::setting(route.at.join("group_by").join(index));
                 self.add(tool, "UTF-8 label names", false, place);
             }

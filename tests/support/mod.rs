@@ -5,6 +5,7 @@ pub mod daemon;
 pub mod http;
 pub mod parts;
 pub mod project;
+pub mod resolved;
 pub mod stack;
 
 use std::path::{Path, PathBuf};

@@ -65,7 +65,11 @@ impl<'s, 'a> Sides<'s, 'a> {
         Ok(Sides {
             sources: alerts.iter().filter(|a| source.test(&a.labels) != Truth::No).collect(),
             targets: alerts.iter().filter(|a| target.test(&a.labels) != Truth::No).collect(),
-            overlap: !facts.exclude(&Facts::new(&inhibition.target)?),
+            overlap: !facts.exclude(&Facts::new(&inhibition.target)?)
+                && (alerts.is_empty()
+                    || alerts
+                        .iter()
+                        .any(|a| source.test(&a.labels).min(target.test(&a.labels)) != Truth::No)),
             critical_source: facts.imply(&Facts::new(&critical)?),
         })
     }

@@ -1,0 +1,6 @@
+//! Alertmanager: our reading of routes, matchers and files against the real one.
+
+mod findings;
+mod intervals;
+mod real;
+mod routing;
