@@ -9,7 +9,7 @@ use crate::bundle::manifest::{self, Manifest};
 use crate::bundle::{StoreName, Tree};
 use crate::check;
 use crate::check::catalog::Catalogs;
-use crate::diagnostic::{Finding, Place, has_errors};
+use crate::diagnostic::{Code, Finding, Place, has_errors};
 use crate::oracle::{self, Oracle};
 use crate::profile::codes::{M014, M015};
 use crate::profile::layers::Sources;
@@ -266,6 +266,14 @@ fn record(evaluation: &Evaluation) -> serde_json::Value {
         }
     }
     serde_json::json!({ "monprov": env!("CARGO_PKG_VERSION"), "lines": lines })
+}
+
+/// Every code there is, by number.
+pub fn codes() -> Vec<&'static Code> {
+    let mut codes = check::codes();
+    codes.extend(secret::CODES.iter().chain(oracle::CODES).copied());
+    codes.sort_by_key(|code| code.id);
+    codes
 }
 
 /// The digest of everything that a bundle depends on.

@@ -109,12 +109,10 @@ fn reference_stack_watches_a_real_celery() {
         (!firing.iter().any(|(name, _)| name != "HighCeleryTaskFailureRate")).then_some(())
     });
 
-    // More tasks wait than the threshold allows: the one that works on them is busy.
+    // More tasks wait than the threshold allows, and one of two workers dies.
     send_tasks(&redis, "sleep", 130, "bulk", &["3600"]);
-    prometheus.until_firing("HighCeleryQueueLength", &[("queue_name", "bulk"), ("severity", "warning")]);
-
-    // One of two workers dies.
     beta.daemon.kill();
+    prometheus.until_firing("HighCeleryQueueLength", &[("queue_name", "bulk"), ("severity", "warning")]);
     prometheus.until_firing("CeleryWorkerDown", &[("hostname", "beta"), ("severity", "critical")]);
     let down = prometheus.firing().into_iter().filter(|(name, _)| name == "CeleryWorkerDown").count();
     assert_eq!(down, 1, "only one worker is down");

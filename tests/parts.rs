@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::support::parts::{
-    Alertmanager, CeleryExporter, MailSink, Redis, RedisExporter, WebhookSink, Worker, send_tasks,
+    Alertmanager, CeleryExporter, MailSink, Prometheus, Redis, RedisExporter, WebhookSink, Worker, send_tasks,
 };
 use crate::support::{GENEROUS, http, wait_for};
 
@@ -57,4 +57,25 @@ fn sinks_keep_what_alertmanager_sends() {
     let call = wait_for(GENEROUS, "call", || webhook.calls().pop());
     assert_eq!((call.path.as_str(), call.headers["Content-Type"].as_str()), ("/hook", "application/json"));
     assert!(call.body.contains("Grüße"));
+}
+
+#[test]
+fn prometheus_scrapes_and_alerts() {
+    let redis = Redis::start();
+    let exporter = RedisExporter::start(&redis);
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    write("rules.yml", "groups: [{ name: g, interval: 1s, rules: [{ alert: Up, expr: redis_up == 1 }] }]");
+    write(
+        "prometheus.yml",
+        &format!(
+            "rule_files: [rules.yml]\n\
+             scrape_configs: [{{ job_name: redis, scrape_interval: 1s, scrape_timeout: 1s, \
+             static_configs: [{{ targets: ['127.0.0.1:{}'] }}] }}]\n",
+            exporter.port
+        ),
+    );
+    let prometheus = Prometheus::start(&folder.path().join("prometheus.yml"));
+    prometheus.api().until_firing("Up", &[("job", "redis")]);
+    assert_eq!(prometheus.api().query("redis_up")[0].1, 1.0);
 }

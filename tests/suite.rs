@@ -10,7 +10,6 @@
     reason = "tests stand at the edge, and a panic is how they fail"
 )]
 
-#[expect(dead_code, reason = "topics join one by one")]
 mod support;
 
 mod alerting;

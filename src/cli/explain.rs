@@ -5,9 +5,8 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::output::Output;
-use crate::check;
 use crate::diagnostic::{Path, nearest};
-use crate::engine::Failure;
+use crate::engine::{self, Failure};
 use crate::profile;
 use crate::profile::provenance::Step;
 use crate::project::Project;
@@ -37,7 +36,7 @@ impl Explain {
 
 fn code(subject: &str, output: &Output) -> anyhow::Result<()> {
     let wanted = subject.to_uppercase();
-    let codes = check::codes();
+    let codes = engine::codes();
     let Some(code) = codes.iter().find(|c| c.id == wanted) else {
         let near = nearest(&wanted, codes.iter().map(|c| c.id))
             .map_or(String::new(), |n| format!("; did you mean {n}?"));

@@ -124,7 +124,7 @@ pub fn celery_exporter_program(folder: &Path) -> PathBuf {
 /// danihodovic's Celery exporter.
 #[derive(Debug)]
 pub struct CeleryExporter {
-    pub daemon: Daemon,
+    _daemon: Daemon,
     pub port: u16,
     _folder: TempDir,
 }
@@ -139,7 +139,7 @@ impl CeleryExporter {
             .args(args);
         let mut daemon = Daemon::start("celery-exporter", folder.path(), &command);
         daemon.until(|| http::is_ok(&format!("http://127.0.0.1:{port}/health")));
-        CeleryExporter { daemon, port, _folder: folder }
+        CeleryExporter { _daemon: daemon, port, _folder: folder }
     }
 
     pub fn metrics(&self) -> String {
@@ -150,7 +150,7 @@ impl CeleryExporter {
 /// The Redis exporter.
 #[derive(Debug)]
 pub struct RedisExporter {
-    pub daemon: Daemon,
+    _daemon: Daemon,
     pub port: u16,
     _folder: TempDir,
 }
@@ -166,7 +166,7 @@ impl RedisExporter {
             .env("REDIS_PASSWORD", &redis.password);
         let mut daemon = Daemon::start("redis-exporter", folder.path(), &command);
         daemon.until(|| http::is_ok(&format!("http://127.0.0.1:{port}/health")));
-        RedisExporter { daemon, port, _folder: folder }
+        RedisExporter { _daemon: daemon, port, _folder: folder }
     }
 
     pub fn metrics(&self) -> String {
@@ -177,7 +177,7 @@ impl RedisExporter {
 /// A Prometheus with its data in a temporary folder.
 #[derive(Debug)]
 pub struct Prometheus {
-    pub daemon: Daemon,
+    _daemon: Daemon,
     pub port: u16,
     _folder: TempDir,
 }
@@ -194,7 +194,7 @@ impl Prometheus {
             .arg("--web.enable-lifecycle");
         let mut daemon = Daemon::start("prometheus", folder.path(), &command);
         daemon.until(|| http::is_ok(&format!("http://127.0.0.1:{port}/-/ready")));
-        Prometheus { daemon, port, _folder: folder }
+        Prometheus { _daemon: daemon, port, _folder: folder }
     }
 
     pub fn api(&self) -> PrometheusApi {
@@ -255,7 +255,7 @@ impl PrometheusApi {
 /// An Alertmanager with its data in a temporary folder.
 #[derive(Debug)]
 pub struct Alertmanager {
-    pub daemon: Daemon,
+    _daemon: Daemon,
     pub port: u16,
     _folder: TempDir,
 }
@@ -271,7 +271,7 @@ impl Alertmanager {
             .arg("--cluster.listen-address=");
         let mut daemon = Daemon::start("alertmanager", folder.path(), &command);
         daemon.until(|| http::is_ok(&format!("http://127.0.0.1:{port}/-/ready")));
-        Alertmanager { daemon, port, _folder: folder }
+        Alertmanager { _daemon: daemon, port, _folder: folder }
     }
 }
 
@@ -289,7 +289,7 @@ fn received<T: for<'de> Deserialize<'de>>(folder: &Path) -> Vec<T> {
 /// An SMTP server that keeps what it gets.
 #[derive(Debug)]
 pub struct MailSink {
-    pub daemon: Daemon,
+    _daemon: Daemon,
     pub port: u16,
     folder: TempDir,
 }
@@ -312,7 +312,7 @@ impl MailSink {
         command.arg(script("smtp_sink.py")).arg(port.to_string()).arg(folder.path());
         let mut daemon = Daemon::start("smtp-sink", folder.path(), &command);
         daemon.until(|| accepts(port));
-        MailSink { daemon, port, folder }
+        MailSink { _daemon: daemon, port, folder }
     }
 
     pub fn mails(&self) -> Vec<Mail> {
@@ -323,7 +323,7 @@ impl MailSink {
 /// An HTTP server that keeps every POST.
 #[derive(Debug)]
 pub struct WebhookSink {
-    pub daemon: Daemon,
+    _daemon: Daemon,
     pub port: u16,
     folder: TempDir,
 }
@@ -342,7 +342,7 @@ impl WebhookSink {
         command.arg(script("webhook_sink.py")).arg(port.to_string()).arg(folder.path());
         let mut daemon = Daemon::start("webhook-sink", folder.path(), &command);
         daemon.until(|| accepts(port));
-        WebhookSink { daemon, port, folder }
+        WebhookSink { _daemon: daemon, port, folder }
     }
 
     pub fn calls(&self) -> Vec<Call> {

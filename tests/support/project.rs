@@ -40,11 +40,6 @@ impl Project {
         project
     }
 
-    /// With one profile.
-    pub fn with(name: &str, toml: &str) -> Project {
-        Project::empty().file(&format!("profiles/{name}.toml"), toml)
-    }
-
     /// Writes a file; folders are made.
     #[must_use]
     pub fn file(self, path: &str, content: impl AsRef<[u8]>) -> Project {
