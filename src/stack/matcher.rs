@@ -39,7 +39,7 @@ impl MatcherError {
     /// `place` is the string that was parsed.
     pub fn finding(&self, place: Place) -> Finding {
         Finding::error(&BAD_MATCHER, place.within(self.range.clone()), self.message.clone())
-            .label("write `label=\"value\"`, or `!=`, `=~`, `!~`")
+            .note("a matcher is written `severity=\"critical\"`, with `=`, `!=`, `=~` or `!~`")
     }
 }
 

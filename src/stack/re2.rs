@@ -124,7 +124,7 @@ impl<'a> Scan<'a> {
             match self.next() {
                 Some('(') => self.group(start)?,
                 Some('[') => self.class(start)?,
-                Some('\\') if self.rest().starts_with('Q') => self.quoted(),
+                Some('\\') if self.rest().starts_with('Q') => self.quoted(start)?,
                 Some('\\') => self.escape_outside(start)?,
                 Some(c @ ('.' | '|' | ')' | '^' | '$')) => self.out.push(c),
                 Some(c) => literal(&mut self.out, c),
@@ -196,15 +196,17 @@ impl<'a> Scan<'a> {
         Ok(())
     }
 
-    /// Everything from `\Q` to `\E` or the end.
-    fn quoted(&mut self) {
+    /// The text from `\Q` to `\E`.
+    fn quoted(&mut self, start: usize) -> Result<(), PatternError> {
         let inner = self.rest().strip_prefix('Q').unwrap_or_default();
-        let (text, length) = match inner.find("\\E") {
-            Some(end) => (inner.get(..end).unwrap_or_default(), end + 2),
-            None => (inner, inner.len()),
+        // Without an end it would quote the bracket and the anchor that are put around it.
+        let Some((text, _)) = inner.split_once("\\E") else {
+            self.at = self.text.len();
+            return self.error(start, "`\\Q` is never ended by `\\E`");
         };
-        self.at += 1 + length;
+        self.at += text.len() + 3;
         text.chars().for_each(|c| literal(&mut self.out, c));
+        Ok(())
     }
 
     fn escape_outside(&mut self, start: usize) -> Result<(), PatternError> {

@@ -42,13 +42,13 @@ fn says(more: &str, expected: &[&str]) {
 #[track_caller]
 fn says_of(profile: &str, expected: &[&str]) {
     let mut lines: Vec<String> =
-        check::all(&stack(profile), &Default::default()).iter().map(line).filter(is_ours).collect();
+        check::all(&stack(profile), &Default::default()).iter().map(line).filter(|l| is_ours(l)).collect();
     lines.sort();
     assert_eq!(lines, expected, "{profile}");
 }
 
 /// Other families have tests of their own.
-fn is_ours(line: &String) -> bool {
+fn is_ours(line: &str) -> bool {
     line.split(' ').nth(1).is_some_and(|code| code.starts_with("M2"))
 }
 

@@ -2,5 +2,6 @@
 
 mod findings;
 mod intervals;
+mod patterns;
 mod real;
 mod routing;
