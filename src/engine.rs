@@ -146,8 +146,7 @@ pub fn evaluate(loaded: Loaded, options: &Options) -> Result<Evaluation, Failure
         return Err(Failure::Refused(Box::new(report)));
     }
     report.findings.extend(check::all(&stack, &catalogs));
-    let rendered = render::render(&stack);
-    report.findings.extend(rendered.findings);
+    let rendered = render::render(&stack)?;
     let mut tree = rendered.tree;
     let manifest = manifest(&profile, &stack, &files, &tree, &rendered.services);
     tree.insert(manifest::FILE, manifest.to_json());
@@ -192,8 +191,10 @@ fn manifest(
     let service = |(name, files): (&String, &render::ServiceFiles)| {
         let entry = manifest::Service {
             image: stack.services.get(name).and_then(|s| s.image.clone()),
-            definition: manifest::sha256(files.definition.as_bytes()),
-            configuration: manifest::digest_of(tree, |path| files.reads(path)),
+            definition: files.definition.clone(),
+            configuration: manifest::digest_of(tree, |path| {
+                files.reads.iter().any(|r| path.starts_with(r.as_str()))
+            }),
             secrets: files.secrets.iter().map(|(file, text)| (file.clone(), text.reference())).collect(),
         };
         (name.clone(), entry)

@@ -18,11 +18,7 @@ pub fn all(stack: &Stack, _catalogs: &Catalogs) -> Vec<Finding> {
 
 /// The codes of all that is found without leaving the pure rooms.
 pub fn codes() -> Vec<&'static Code> {
-    let families = [
-        crate::profile::codes::CODES,
-        crate::stack::rulefile::CODES,
-        alerting::CODES,
-        versions::CODES,
-    ];
+    let families =
+        [crate::profile::codes::CODES, crate::stack::rulefile::CODES, alerting::CODES, versions::CODES];
     families.into_iter().flatten().copied().collect()
 }

@@ -1,7 +1,9 @@
 //! Findings as text for people, with the source line and a caret.
 
+use std::ops::Range;
+
 use codespan_reporting::diagnostic::{Diagnostic, Label, LabelStyle};
-use codespan_reporting::files::SimpleFiles;
+use codespan_reporting::files::{Files, SimpleFiles};
 use codespan_reporting::term::{self, Chars, Config};
 
 use super::{Finding, Place, Severity};
@@ -35,8 +37,8 @@ impl<'a> Printer<'a> {
         Printer { files, sources, map, config }
     }
 
-    fn locate(&self, place: &Place) -> Option<(usize, std::ops::Range<usize>)> {
-        let text = |file: &str| self.sources.iter().find(|(name, _)| name == file).map(|(_, t)| t.clone());
+    fn locate(&self, place: &Place) -> Option<(usize, Range<usize>)> {
+        let text = |file: &str| self.sources.iter().find(|(name, _)| name == file).map(|(_, t)| t.as_str());
         let (file, range) = match (place, self.map) {
             (Place::File { file, range }, _) => (file.clone(), range.clone()),
             (_, Some(map)) => map.locate(place, &text)?,
@@ -50,14 +52,9 @@ impl<'a> Printer<'a> {
     /// Where a finding points to.
     pub fn position(&self, place: &Place) -> Option<Position> {
         let (index, range) = self.locate(place)?;
-        let (file, text) = self.sources.get(index)?;
-        let before = text.get(..range.start)?;
-        let line_start = before.rfind('\n').map_or(0, |n| n + 1);
-        Some(Position {
-            file: file.clone(),
-            line: before.matches('\n').count() + 1,
-            column: before.get(line_start..)?.chars().count() + 1,
-        })
+        let (file, _) = self.sources.get(index)?;
+        let found = self.files.location(index, range.start).ok()?;
+        Some(Position { file: file.clone(), line: found.line_number, column: found.column_number })
     }
 
     /// A finding with its source lines.
@@ -120,7 +117,7 @@ impl<'a> Printer<'a> {
 }
 
 /// Character boundaries within the text; a table's header for a whole table.
-fn clamp(text: &str, range: std::ops::Range<usize>) -> std::ops::Range<usize> {
+fn clamp(text: &str, range: Range<usize>) -> Range<usize> {
     let mut start = range.start.min(text.len());
     let mut end = range.end.clamp(start, text.len());
     while !text.is_char_boundary(start) {

@@ -25,10 +25,10 @@ pub struct Step {
 
 impl Map {
     /// The bytes of a file that a place stands for; `None` for the whole profile.
-    pub fn locate(
+    pub fn locate<'t>(
         &self,
         place: &Place,
-        text: &dyn Fn(&str) -> Option<String>,
+        text: &dyn Fn(&str) -> Option<&'t str>,
     ) -> Option<(String, Range<usize>)> {
         match place {
             Place::Profile => None,

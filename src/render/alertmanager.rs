@@ -17,26 +17,26 @@ use crate::stack::{Inhibition, Integration, Receiver, Route, ServiceKind, Stack,
 
 use super::integrations::{Form, KINDS, Kind, Opt};
 use super::prometheus::Rendered;
-use super::yaml;
+use super::{Error, yaml};
 
 /// Nothing, where the stack has no Alertmanager.
-pub fn render(stack: &Stack) -> Rendered {
-    let Some(service) = stack.service_of(ServiceKind::Alertmanager) else { return Rendered::default() };
+pub fn render(stack: &Stack) -> Result<Rendered, Error> {
+    let Some(service) = stack.service_of(ServiceKind::Alertmanager) else { return Ok(Rendered::default()) };
     let mut secrets = Secrets { stack, service: &service.name, files: BTreeMap::new() };
-    let mut text = yaml::head(stack, "Alertmanager");
-    section(&mut text, "", &Global { global: global(stack, &mut secrets) });
+    let mut text = format!("# {}\n", yaml::head(stack, "Alertmanager"));
+    section(&mut text, "", &Global { global: global(stack, &mut secrets) })?;
     section(
         &mut text,
         "Who gets which alert. An alert takes the first route of a level that matches, and the\n\
          next ones too where that one says `continue`; without any it stays with the route above.",
         &RouteSection { route: route(&stack.route) },
-    );
+    )?;
     if !stack.inhibitions.is_empty() {
         section(
             &mut text,
             "While a source fires, its targets are mute, if the labels in `equal` have equal values.",
             &InhibitSection { inhibit_rules: stack.inhibitions.values().map(inhibit_rule).collect() },
-        );
+        )?;
     }
     if !stack.intervals.is_empty() {
         let time_intervals =
@@ -45,21 +45,22 @@ pub fn render(stack: &Stack) -> Rendered {
             &mut text,
             "When a route is mute or active; in UTC, unless it names a location.",
             &IntervalSection { time_intervals },
-        );
+        )?;
     }
     let receivers = stack.receivers.values().map(|r| receiver(r, &mut secrets)).collect();
-    section(&mut text, "", &ReceiverSection { receivers });
+    section(&mut text, "", &ReceiverSection { receivers })?;
     let mut files = Tree::new();
     files.insert("alertmanager/alertmanager.yml", text);
-    Rendered { files, secret_files: secrets.files }
+    Ok(Rendered { files, secret_files: secrets.files })
 }
 
-fn section<T: Serialize>(text: &mut String, comment: &str, value: &T) {
+fn section<T: Serialize>(text: &mut String, comment: &str, value: &T) -> Result<(), Error> {
     text.push('\n');
     for line in comment.lines() {
         text.push_str(&format!("# {line}\n"));
     }
-    text.push_str(&yaml::body(value));
+    text.push_str(&yaml::body(value)?);
+    Ok(())
 }
 
 #[derive(Serialize)]

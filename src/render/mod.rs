@@ -1,59 +1,88 @@
-//! Stack → files, one file a tool.
+//! Stack → files, one file a tool. Everything is a typed value that a serialiser writes.
 
 pub mod alertmanager;
+pub mod command;
+pub mod compose;
+pub mod grafana;
 pub mod integrations;
+pub mod process;
 pub mod prometheus;
+pub mod script;
 pub mod versions;
 pub mod yaml;
 
 use std::collections::BTreeMap;
 
 use crate::bundle::Tree;
-use crate::diagnostic::Finding;
+use crate::bundle::manifest::sha256;
 use crate::profile::text::Text;
-use crate::stack::{ServiceKind, Stack};
+use crate::stack::{Runtime, ServiceKind, Stack};
+
+/// A value that a format cannot hold: a fault of monprov, since stacks are checked first.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("cannot be written as YAML: {0}")]
+    Yaml(#[from] serde_saphyr::ser::Error),
+    #[error("cannot be written as JSON: {0}")]
+    Json(#[from] serde_json::Error),
+}
 
 /// Everything that a stack renders to.
 #[derive(Debug, Default)]
 pub struct Rendered {
     pub tree: Tree,
     pub services: BTreeMap<String, ServiceFiles>,
-    pub findings: Vec<Finding>,
 }
 
 /// What one service is started with and reads.
 #[derive(Debug, Default)]
 pub struct ServiceFiles {
-    /// How it is started, as text: a change restarts it.
+    /// SHA-256 of how it is started: a change restarts it.
     pub definition: String,
-    /// Folders of the bundle that it reads: a change there reloads it.
-    pub folders: Vec<String>,
+    /// Beginnings of the paths in the bundle that it reads: a change there reloads it.
+    pub reads: Vec<String>,
     /// Its secret files by name.
     pub secrets: BTreeMap<String, Text>,
 }
 
-impl ServiceFiles {
-    /// A file of the bundle is one that this service reads.
-    pub fn reads(&self, path: &str) -> bool {
-        self.folders.iter().any(|folder| path.starts_with(folder.as_str()))
-    }
-}
-
 /// Renders a stack.
-pub fn render(stack: &Stack) -> Rendered {
-    let mut rendered = Rendered::default();
-    let prometheus = prometheus::render(stack);
-    let alertmanager = alertmanager::render(stack);
-    rendered.tree.extend(prometheus.files);
-    rendered.tree.extend(alertmanager.files);
-    for service in stack.services.values() {
-        let mut files = ServiceFiles::default();
-        match service.kind {
-            ServiceKind::Prometheus => files.secrets = prometheus.secret_files.clone(),
-            ServiceKind::Alertmanager => files.secrets = alertmanager.secret_files.clone(),
-            ServiceKind::Grafana | ServiceKind::Exporter => {}
+pub fn render(stack: &Stack) -> Result<Rendered, Error> {
+    let mut tree = Tree::new();
+    let mut named = command::SecretFiles::new();
+    for (kind, files) in [
+        (ServiceKind::Prometheus, prometheus::render(stack)?),
+        (ServiceKind::Alertmanager, alertmanager::render(stack)?),
+    ] {
+        tree.extend(files.files);
+        if let Some(service) = stack.service_of(kind) {
+            named.insert(service.name.clone(), files.secret_files);
         }
-        rendered.services.insert(service.name.clone(), files);
     }
-    rendered
+    tree.extend(grafana::grafana(stack)?);
+    let commands = command::commands(stack, &named);
+    tree.extend(script::scripts(stack, &commands));
+    let mut definitions = BTreeMap::new();
+    for (name, service) in &stack.services {
+        let Some(command) = commands.get(name) else { continue };
+        let definition = match stack.runtime {
+            Runtime::Compose => compose::definition(stack, service, command)?,
+            Runtime::Process => process::definition(stack, service, command)?,
+        };
+        definitions.insert(name.clone(), sha256(definition.as_bytes()));
+    }
+    match stack.runtime {
+        Runtime::Compose => tree.insert("compose.yaml", compose::compose(stack, &commands, &definitions)?),
+        Runtime::Process => tree.insert("processes.json", process::process(stack, &commands)?),
+    }
+    let service = |(name, definition): (String, String)| {
+        let folder = match stack.services.get(&name).map(|s| s.kind) {
+            Some(ServiceKind::Prometheus) => "prometheus/".to_owned(),
+            Some(ServiceKind::Alertmanager) => "alertmanager/".to_owned(),
+            Some(ServiceKind::Grafana) => "grafana/".to_owned(),
+            _ => script::wrapper_file(&name),
+        };
+        let secrets = commands.get(&name).map(|c| c.secret_files.clone()).unwrap_or_default();
+        (name, ServiceFiles { definition, reads: vec![folder], secrets })
+    };
+    Ok(Rendered { tree, services: definitions.into_iter().map(service).collect() })
 }

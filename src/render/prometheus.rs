@@ -8,7 +8,7 @@ use crate::bundle::Tree;
 use crate::profile::text::Text;
 use crate::stack::{Group, Relabel, RuleKind, Scheme, Scrape, ServiceKind, Stack};
 
-use super::yaml;
+use super::{Error, yaml};
 
 #[derive(Serialize)]
 struct Config<'a> {
@@ -134,8 +134,8 @@ pub struct Rendered {
 }
 
 /// Nothing, where the stack has no Prometheus.
-pub fn render(stack: &Stack) -> Rendered {
-    let Some(service) = stack.service_of(ServiceKind::Prometheus) else { return Rendered::default() };
+pub fn render(stack: &Stack) -> Result<Rendered, Error> {
+    let Some(service) = stack.service_of(ServiceKind::Prometheus) else { return Ok(Rendered::default()) };
     let mut secret_files = BTreeMap::new();
     let mut secret = |file: String, text: &Text| {
         let path = stack.runtime.secret_path_from_prometheus(&stack.name, &service.name, &file);
@@ -165,16 +165,19 @@ pub fn render(stack: &Stack) -> Rendered {
         scrape_configs: scrapes,
     };
     let mut files = Tree::new();
-    files.insert("prometheus/prometheus.yml", yaml::document(stack, "Prometheus", &config));
+    files.insert("prometheus/prometheus.yml", yaml::document(&yaml::head(stack, "Prometheus"), &config)?);
     let mut rule_files: BTreeMap<&str, Vec<&Group>> = BTreeMap::new();
     for group in &stack.groups {
         rule_files.entry(&group.file).or_default().push(group);
     }
     for (file, groups) in rule_files {
         let content = RuleFile { groups: groups.into_iter().map(rule_group).collect() };
-        files.insert(format!("prometheus/rules/{file}"), yaml::document(stack, "Rules", &content));
+        files.insert(
+            format!("prometheus/rules/{file}"),
+            yaml::document(&yaml::head(stack, "Rules"), &content)?,
+        );
     }
-    Rendered { files, secret_files }
+    Ok(Rendered { files, secret_files })
 }
 
 fn scrape_config<'a>(

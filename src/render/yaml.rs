@@ -1,23 +1,28 @@
-//! How we write YAML: two spaces, quotes where YAML 1.1 (Go's yaml.v2) could misread a
-//! string, and a head that says what the file is.
+//! YAML documents as every renderer writes them.
 
 use serde::Serialize;
 
+use super::Error;
 use crate::stack::Stack;
 
-/// A document with its head. `source` names the profile that the file is made from.
-pub fn document<T: Serialize>(stack: &Stack, what: &str, value: &T) -> String {
-    let body = body(value);
-    format!("{}{body}", head(stack, what))
+/// A document below its comment lines.
+pub fn document(comment: &str, value: &impl Serialize) -> Result<String, Error> {
+    let text: String = comment.lines().map(|line| format!("# {line}\n")).collect();
+    Ok(text + &body(value)?)
 }
 
-/// The first line of every file that may hold comments.
+/// The comment that every file begins with.
 pub fn head(stack: &Stack, what: &str) -> String {
     let name = &stack.name;
-    format!("# {what} of profile {name}: made by monprov from profiles/{name}.toml; changes here are lost.\n")
+    format!("{what} of profile {name}: made by monprov from profiles/{name}.toml; changes here are lost.")
 }
 
-/// A value as YAML. The types rendered here hold nothing that YAML can't say.
-pub fn body<T: Serialize>(value: &T) -> String {
-    serde_saphyr::to_string(value).unwrap_or_default()
+/// Long strings stay on one line: folded ones are hard to compare with what a tool reports.
+/// Everything that YAML 1.1 would read as something else than a string is quoted, since most
+/// tools here still do.
+pub fn body(value: &impl Serialize) -> Result<String, Error> {
+    let options = serde_saphyr::ser_options! { compact_list_indent: false, folded_wrap_chars: 100_000 };
+    let mut text = String::new();
+    serde_saphyr::to_fmt_writer_with_options(&mut text, value, options)?;
+    Ok(text)
 }

@@ -51,7 +51,7 @@ fn the_same_intervals_are_refused_as_by_amtool() {
     ] {
         let stack = stack(&profile(line));
         let findings = check::alerting::check(&stack);
-        let rendered = monprov::render::alertmanager::render(&stack);
+        let rendered = monprov::render::alertmanager::render(&stack).unwrap();
         let text = &rendered.files.get("alertmanager/alertmanager.yml").unwrap().content;
         std::fs::write(&config, text).unwrap();
         let amtool = Command::new(program("amtool")).arg("check-config").arg(&config).output().unwrap();

@@ -146,7 +146,7 @@ fn a_file_with_everything_reads_well_and_is_accepted() {
     } else {
         assert_eq!(text, golden, "run with GOLDEN=1 to refresh tests/alerting/everything.yml");
     }
-    let files: Vec<String> = render(&stack).secret_files.into_keys().collect();
+    let files: Vec<String> = render(&stack).unwrap().secret_files.into_keys().collect();
     assert_eq!(
         files,
         ["channels.chat.webhook.basic_auth.password", "channels.pager.slack.api_url", "key", "smtp", "token"]
