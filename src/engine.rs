@@ -245,7 +245,7 @@ fn prove_secrets(
         return Ok(BTreeMap::new());
     }
     let (stack, _) = resolve::resolve(&loaded.profile, &loaded.files);
-    let tree = crate::store::read_tree(path)?;
+    let tree = crate::store::read_tree(path.path())?;
     let mut report = Report { sources: loaded.report.sources.clone(), ..Report::default() };
     match resolved(&stack, &tree, options, &mut report) {
         Some(resolved) if report.findings.is_empty() => Ok(resolved.providers),

@@ -1,5 +1,5 @@
 //! Printing: results to stdout; what a person watches and what is wrong to stderr.
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "the one place that prints")]
+#![expect(clippy::print_stderr, reason = "the one place that prints")]
 #![expect(clippy::disallowed_methods, reason = "NO_COLOR and TERM are the environment's")]
 
 use std::io::{IsTerminal, Write};

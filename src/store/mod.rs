@@ -35,7 +35,7 @@ use crate::bundle::{StoreName, Tree};
 
 pub use error::StoreError;
 pub use record::Record;
-pub use scan::hash_directory;
+pub use scan::{hash_directory, read_tree};
 pub use verify::Difference;
 
 use error::At as _;
@@ -195,22 +195,4 @@ impl Store {
             .iter()
             .try_for_each(|name| write::create_directory(&self.directory.join(name)))
     }
-}
-
-/// The files of a bundle, read back. Meant for one that was just found intact.
-pub fn read_tree(path: &StorePath) -> Result<Tree, StoreError> {
-    let mut tree = Tree::new();
-    let mut folders = vec![path.path().to_owned()];
-    while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(&folder).at("read", &folder)? {
-            let entry = entry.at("read", &folder)?.path();
-            if entry.is_dir() {
-                folders.push(entry);
-                continue;
-            }
-            let name = entry.strip_prefix(path.path()).unwrap_or(&entry).to_string_lossy().into_owned();
-            tree.insert(name, std::fs::read(&entry).at("read", &entry)?);
-        }
-    }
-    Ok(tree)
 }

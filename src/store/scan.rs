@@ -14,9 +14,9 @@ use sha2::{Digest, Sha256};
 
 use super::error::{At as _, StoreError};
 use super::write::{DIRECTORY, EXECUTABLE, FILE, MTIME};
-use crate::bundle::NarHash;
 use crate::bundle::listing::hex;
 use crate::bundle::nar::NarHasher;
+use crate::bundle::{NarHash, Tree};
 
 /// Stays in the second-level cache between the kernel's copy and the hash.
 const BUFFER: usize = 128 * 1024;
@@ -208,4 +208,18 @@ fn kind_name(kind: FileType) -> &'static str {
         kind if kind.is_file() => "file",
         _ => "device",
     }
+}
+
+/// The files of a bundle, read back. Meant for one that was just found intact.
+pub fn read_tree(bundle: &Path) -> Result<Tree, StoreError> {
+    let mut tree = Tree::new();
+    for entry in walkdir::WalkDir::new(bundle) {
+        let entry = entry.map_err(std::io::Error::from).at("read", bundle)?;
+        if !entry.file_type().is_file() {
+            continue;
+        }
+        let name = entry.path().strip_prefix(bundle).unwrap_or(entry.path()).to_string_lossy().into_owned();
+        tree.insert(name, std::fs::read(entry.path()).at("read", entry.path())?);
+    }
+    Ok(tree)
 }

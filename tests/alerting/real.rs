@@ -18,7 +18,7 @@ const ALERTMANAGER: &str = "[services.alertmanager]\nkind = \"alertmanager\"\nve
 
 /// Writes the files and secrets of a stack as activation lays them out, below `base`.
 fn lay_out(stack: &Stack, base: &Path) {
-    let rendered = render(stack);
+    let rendered = render(stack).unwrap();
     let live = base.join("run").join(&stack.name).join("live");
     for (path, file) in rendered.files.iter() {
         write(&live.join(path), &file.content);
