@@ -2,6 +2,10 @@
 
 pub mod alerting;
 pub mod catalog;
+pub mod metrics;
+pub mod promql;
+pub mod rules;
+pub mod template;
 pub mod versions;
 
 use crate::diagnostic::{Code, Finding};
@@ -10,9 +14,10 @@ use crate::stack::Stack;
 use catalog::Catalogs;
 
 /// Everything that is wrong with a stack.
-pub fn all(stack: &Stack, _catalogs: &Catalogs) -> Vec<Finding> {
+pub fn all(stack: &Stack, catalogs: &Catalogs) -> Vec<Finding> {
     let mut findings = alerting::check(stack);
     findings.extend(versions::check(stack));
+    findings.extend(rules::check(stack, catalogs));
     findings
 }
 
@@ -25,6 +30,7 @@ pub fn codes() -> Vec<&'static Code> {
         crate::oracle::CODES,
         alerting::CODES,
         versions::CODES,
+        rules::CODES,
     ];
     let mut codes: Vec<_> = families.into_iter().flatten().copied().collect();
     codes.sort_by_key(|c| c.id);
