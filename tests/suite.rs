@@ -14,6 +14,8 @@
 mod support;
 
 mod boundaries;
+mod catalogs;
+mod check;
 mod e2e;
 mod flake;
 mod golden;

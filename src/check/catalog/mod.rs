@@ -108,14 +108,10 @@ impl Catalog {
 
     /// As it is committed: stable, one metric a line.
     pub fn to_json(&self) -> String {
-        let mut head =
-            serde_json::to_value(Catalog { metrics: BTreeMap::new(), ..self.clone() }).unwrap_or_default();
-        if let Some(table) = head.as_object_mut() {
-            table.remove("metrics");
-        }
-        let head = serde_json::to_string_pretty(&head).unwrap_or_default();
-        let mut text = head.trim_end_matches(['}', '\n']).to_owned();
-        text.push_str(",\n  \"metrics\": {");
+        let head = serde_json::to_string_pretty(&Catalog { metrics: BTreeMap::new(), ..self.clone() });
+        let mut text = head.unwrap_or_default();
+        text.truncate(text.trim_end_matches(['}', '{', '\n', ' ']).len());
+        text.push_str(" {");
         for (index, (name, metric)) in self.metrics.iter().enumerate() {
             let metric = serde_json::to_string(metric).unwrap_or_default();
             text.push_str(if index == 0 { "\n" } else { ",\n" });

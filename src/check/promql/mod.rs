@@ -118,7 +118,7 @@ impl Query {
 pub fn parse(text: &str, dialect: Dialect) -> Result<Query, Fault> {
     let scan = scan::scan(text, dialect)?;
     match parser::parse(&scan.shape) {
-        Ok(tree) => types::result(text, &scan, &tree).map_or(Ok(Query { tree, scan }), Err),
+        Ok(tree) => Ok(Query { tree, scan }),
         Err(message) => Err(types::fault(text, &scan, &message)),
     }
 }
@@ -138,7 +138,8 @@ pub struct Checked {
 pub fn check(text: &str, sources: &Sources<'_>) -> Checked {
     match parse(text, sources.dialect) {
         Ok(query) => {
-            let (labels, interval, faults) = walk::walk(text, &query, sources);
+            let (labels, interval, mut faults) = walk::walk(text, &query, sources);
+            faults.extend(types::result(text, &query));
             Checked { query: Some(query), labels, interval, faults }
         }
         Err(fault) => Checked { query: None, labels: Labels::any(), interval: None, faults: vec![fault] },

@@ -12,7 +12,7 @@ use std::ops::Range;
 
 use super::function::{self, Function};
 use super::token::{Kind, Token, tokens};
-use super::{Dialect, Fault};
+use super::{Dialect, Fault, M103};
 use crate::profile::units::Duration;
 use crate::stack::{MatchOp, Version};
 
@@ -271,6 +271,7 @@ impl<'a> Scanner<'a> {
                         let seconds = duration.as_secs_f64();
                         return Err(self
                             .unexpected(token, &format!("a duration is no number here: write `{seconds}`"))
+                            .code(&M103)
                             .note("Prometheus reads durations as numbers of seconds since 2.54"));
                     }
                     self.next();
@@ -317,11 +318,9 @@ impl<'a> Scanner<'a> {
         let lower = word.to_ascii_lowercase();
         let bracket = self.ahead(1).is("(");
         let grouping = self.ahead(1).is_word(self.text, "by") || self.ahead(1).is_word(self.text, "without");
-        let known = AGGREGATIONS.contains(&lower.as_str())
-            && (!lower.starts_with("limit") || self.dialect.version >= Version::new(2, 54, 0));
-        if known && (bracket || (grouping && self.ahead(2).is("("))) {
-            if lower.starts_with("limit") && !self.dialect.experimental {
-                return Err(experimental(token, word, Version::new(2, 54, 0)));
+        if AGGREGATIONS.contains(&lower.as_str()) && (bracket || grouping) {
+            if lower.starts_with("limit") {
+                self.exists(token, word, Version::new(2, 54, 0), None)?;
             }
             return self.aggregation(token, &lower).map(|()| false);
         }
@@ -358,19 +357,37 @@ impl<'a> Scanner<'a> {
                 None => fault.label("no function or aggregation of PromQL"),
             });
         };
-        let version = self.dialect.version;
-        if version < found.since {
-            return Err(Fault::new(place, format!("Prometheus {version} has no function `{name}`"))
-                .label(format!("exists since {}", found.since)));
-        }
-        if name == "holt_winters" && version >= Version::new(3, 0, 0) {
+        if name == "holt_winters" && self.dialect.version >= Version::new(3, 0, 0) {
             return Err(Fault::new(place, "Prometheus 3 has no function `holt_winters`")
+                .code(&M103)
                 .label("is called `double_exponential_smoothing` now"));
         }
-        if !self.dialect.experimental && found.stable.is_none_or(|stable| version < stable) {
-            return Err(experimental(token, name, found.since));
-        }
+        self.exists(token, name, found.since, found.stable)?;
         Ok(found)
+    }
+
+    /// Whether the Prometheus of the stack has a function or aggregation.
+    fn exists(
+        &self,
+        token: &Token,
+        name: &str,
+        since: Version,
+        stable: Option<Version>,
+    ) -> Result<(), Fault> {
+        let Dialect { version, experimental } = self.dialect;
+        let place = token.range.clone();
+        if version < since {
+            return Err(Fault::new(place, format!("Prometheus {version} has no `{name}`"))
+                .code(&M103)
+                .label(format!("exists since {since}")));
+        }
+        if !experimental && stable.is_none_or(|stable| version < stable) {
+            return Err(Fault::new(place, format!("`{name}` is experimental, Prometheus refuses it"))
+                .code(&M103)
+                .label("exists behind a feature flag only")
+                .note("`--enable-feature=promql-experimental-functions` among the arguments of the service allows it"));
+        }
+        Ok(())
     }
 
     fn aggregation(&mut self, token: &'a Token, lower: &str) -> Result<(), Fault> {
@@ -389,8 +406,7 @@ impl<'a> Scanner<'a> {
     /// `by (…)` or `without (…)`, if there is one.
     fn grouping(&mut self) -> Result<bool, Fault> {
         for word in ["by", "without"] {
-            if self.peek().is_word(self.text, word) && self.ahead(1).is("(") {
-                self.next();
+            if self.takes_word(word).is_some() {
                 self.emit(word);
                 self.labels()?;
                 return Ok(true);
@@ -422,6 +438,9 @@ impl<'a> Scanner<'a> {
             }
             let token = self.peek();
             let name = match &token.kind {
+                Kind::Word if token.is_word(self.text, "without") => {
+                    return Err(self.unexpected(token, "a label of this name can't be grouped by"));
+                }
                 Kind::Word if !self.word(token).contains(':') => self.word(token).to_owned(),
                 Kind::Str(name) if self.dialect.version >= Version::new(3, 0, 0) => name.clone(),
                 Kind::Str(_) => return Err(self.unexpected(token, "labels have no quotes here")),
@@ -698,7 +717,7 @@ impl<'a> Scanner<'a> {
     fn offset(&mut self) -> Result<(), Fault> {
         self.next();
         let negative = self.takes("-").is_some();
-        if !negative {
+        if !negative && self.dialect.version >= Version::new(3, 4, 0) {
             self.takes("+");
         }
         let duration = self.duration("here stands a duration: `offset 1d`")?;
@@ -853,7 +872,8 @@ fn check_pattern(value: &Spanned<String>, written: &str) -> Result<(), Fault> {
         } else {
             value.range.clone()
         };
-        Fault::new(range, format!("this is no regular expression: {}", error.message))
+        let cause = error.message.trim_start_matches("invalid regular expression: ").to_owned();
+        Fault::new(range, format!("this is no regular expression: {cause}"))
     })
 }
 
@@ -872,12 +892,6 @@ impl Matcher {
             MatchOp::NotRegex => !pattern(),
         }
     }
-}
-
-fn experimental(token: &Token, name: &str, since: Version) -> Fault {
-    Fault::new(token.range.clone(), format!("`{name}` is experimental, Prometheus refuses it in rules"))
-        .label(format!("exists since {since}, behind a feature flag"))
-        .note("--enable-feature=promql-experimental-functions would allow it; promtool refuses it by default")
 }
 
 fn unclosed(open: &Token, bracket: &str) -> Fault {

@@ -108,7 +108,7 @@ fn stray(rest: &str, first: char, at: usize) -> Fault {
         '$' => "there are no variables here; `${threshold}` is filled in by the profile",
         '“' | '”' | '„' | '‘' | '’' => "write a straight quote: `\"`",
         '–' | '—' | '−' => "write `-`",
-        '.' => "a number needs a digit here",
+        '.' => "names have no dots here",
         ';' => "one expression has no `;`",
         c if c.is_whitespace() => "write an ordinary space",
         _ => "no word of PromQL begins so",

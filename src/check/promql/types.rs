@@ -6,11 +6,11 @@
 
 use std::ops::Range;
 
-use promql_parser::parser::{self, Expr, value::ValueType};
+use promql_parser::parser::{self, value::ValueType};
 
 use super::function::{Function, Type};
 use super::scan::{Argument, Frame, Head, Scan};
-use super::{Fault, M102};
+use super::{Fault, M102, Query};
 
 pub(super) fn fault(text: &str, scan: &Scan, message: &str) -> Fault {
     let explain = Explain { text, scan };
@@ -23,13 +23,13 @@ pub(super) fn fault(text: &str, scan: &Scan, message: &str) -> Fault {
 
 /// A query answers numbers or instant vectors; Prometheus notices anything else only when it
 /// evaluates it.
-pub(super) fn result(text: &str, scan: &Scan, tree: &Expr) -> Option<Fault> {
-    let (what, hint) = match tree.value_type() {
+pub(super) fn result(text: &str, query: &Query) -> Option<Fault> {
+    let (what, hint) = match query.tree.value_type() {
         ValueType::Matrix => ("a range vector", "put the range into a function such as `rate(…)`"),
         ValueType::String => ("a string", "write an expression"),
         ValueType::Vector | ValueType::Scalar => return None,
     };
-    let range = scan.windows.last().cloned().unwrap_or(0..text.len());
+    let range = query.scan.windows.last().cloned().unwrap_or(0..text.len());
     Some(
         Fault::new(range, format!("the result is {what}, which can't be shown or compared"))
             .label(hint)
