@@ -15,6 +15,8 @@ mod support;
 mod alerting;
 mod boundaries;
 mod build;
+mod catalogs;
+mod check;
 mod e2e;
 mod flake;
 mod golden;

@@ -2,6 +2,13 @@
 
 pub mod alerting;
 pub mod catalog;
+pub mod dashboards;
+pub mod images;
+pub mod metrics;
+pub mod promql;
+pub mod rules;
+pub mod services;
+pub mod template;
 pub mod versions;
 
 use crate::diagnostic::{Code, Finding};
@@ -10,15 +17,27 @@ use crate::stack::Stack;
 use catalog::Catalogs;
 
 /// Everything that is wrong with a stack.
-pub fn all(stack: &Stack, _catalogs: &Catalogs) -> Vec<Finding> {
+pub fn all(stack: &Stack, catalogs: &Catalogs) -> Vec<Finding> {
     let mut findings = alerting::check(stack);
     findings.extend(versions::check(stack));
+    findings.extend(rules::check(stack, catalogs));
+    findings.extend(services::check(stack));
+    findings.extend(images::check(stack));
+    findings.extend(dashboards::check(stack, &rules::sources(stack, catalogs)));
     findings
 }
 
 /// The codes of all that is found without leaving the pure rooms.
 pub fn codes() -> Vec<&'static Code> {
-    let families =
-        [crate::profile::codes::CODES, crate::stack::rulefile::CODES, alerting::CODES, versions::CODES];
+    let families = [
+        crate::profile::codes::CODES,
+        crate::stack::rulefile::CODES,
+        alerting::CODES,
+        dashboards::CODES,
+        images::CODES,
+        rules::CODES,
+        services::CODES,
+        versions::CODES,
+    ];
     families.into_iter().flatten().copied().collect()
 }

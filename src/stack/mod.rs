@@ -369,6 +369,8 @@ pub struct Panel {
     pub description: Option<String>,
     pub r#type: PanelType,
     pub queries: Vec<Query>,
+    /// The queries stand in a list, not as the panel's one `expr`.
+    pub listed: bool,
     pub unit: Option<String>,
     pub min: Option<f64>,
     pub max: Option<f64>,

@@ -3,6 +3,7 @@
 
 pub mod daemon;
 pub mod http;
+pub mod model;
 pub mod parts;
 pub mod project;
 pub mod resolved;

@@ -284,6 +284,7 @@ impl Resolver<'_> {
             description: panel.description.clone(),
             r#type: panel.r#type,
             queries: one.chain(panel.queries.iter().cloned()).collect(),
+            listed: panel.expr.is_none(),
             unit: panel.unit.clone(),
             min: panel.min,
             max: panel.max,

@@ -1,0 +1,154 @@
+//! PromQL: its syntax and types as one Prometheus version sees them, and what an expression
+//! selects. `promql-parser` decides what is an expression and gives the tree; [`scan`] adds
+//! the places that the library does not keep.
+
+mod codes;
+mod function;
+mod labels;
+mod scan;
+mod token;
+mod types;
+mod variables;
+mod walk;
+
+pub use codes::*;
+pub use labels::{Labels, Rest};
+pub use scan::{Matcher, Selector, Spanned};
+pub use variables::{Positions, is_variable, without_variables};
+
+use std::ops::Range;
+
+use promql_parser::parser::{self, Expr};
+
+use super::metrics::Sources;
+use crate::diagnostic::{Code, Finding, Place, Severity};
+use crate::profile::units::Duration;
+use crate::stack::{ServiceKind, Stack, Version};
+
+/// What the Prometheus that runs an expression understands.
+#[derive(Debug, Clone, Copy)]
+pub struct Dialect {
+    pub version: Version,
+    /// `--enable-feature=promql-experimental-functions`
+    pub experimental: bool,
+}
+
+impl Dialect {
+    /// Of the stack's Prometheus; of the newest where its version is not known.
+    pub fn of(stack: &Stack) -> Self {
+        let service = stack.service_of(ServiceKind::Prometheus);
+        Dialect {
+            version: service.and_then(|s| s.version).unwrap_or(Version::new(u32::MAX, 0, 0)),
+            experimental: service
+                .is_some_and(|s| s.args.iter().any(|a| a.contains("promql-experimental-functions"))),
+        }
+    }
+}
+
+/// Something wrong at some bytes of an expression or template.
+#[derive(Debug, Clone)]
+pub struct Fault {
+    pub code: &'static Code,
+    pub severity: Severity,
+    pub range: Range<usize>,
+    pub message: String,
+    pub label: String,
+    pub notes: Vec<String>,
+}
+
+impl Fault {
+    pub(super) fn new(range: Range<usize>, message: impl Into<String>) -> Self {
+        Fault {
+            code: &M101,
+            severity: Severity::Error,
+            range,
+            message: message.into(),
+            label: String::new(),
+            notes: vec![],
+        }
+    }
+
+    pub(super) fn code(mut self, code: &'static Code) -> Self {
+        self.code = code;
+        self
+    }
+
+    pub(super) fn severity(mut self, severity: Severity) -> Self {
+        self.severity = severity;
+        self
+    }
+
+    pub(super) fn label(mut self, label: impl Into<String>) -> Self {
+        self.label = label.into();
+        self
+    }
+
+    pub(super) fn note(mut self, note: impl Into<String>) -> Self {
+        self.notes.push(note.into());
+        self
+    }
+
+    /// `range` leads from the text that was checked to the text at `place`.
+    pub fn into_finding(self, place: Place, range: impl Fn(Range<usize>) -> Range<usize>) -> Finding {
+        let place = place.within(range(self.range));
+        let mut finding = Finding::new(self.code, self.severity, place, self.message).label(self.label);
+        finding.notes = self.notes;
+        finding
+    }
+}
+
+/// An expression that Prometheus accepts.
+#[derive(Debug)]
+pub struct Query {
+    tree: Expr,
+    scan: scan::Scan,
+}
+
+impl Query {
+    pub fn selectors(&self) -> &[Selector] {
+        &self.scan.selectors
+    }
+
+    pub(super) fn tree(&self) -> &Expr {
+        &self.tree
+    }
+}
+
+/// Reads an expression; the error is the first thing that is wrong.
+pub fn parse(text: &str, dialect: Dialect) -> Result<Query, Fault> {
+    let scan = scan::scan(text, dialect)?;
+    match parser::parse(&scan.shape) {
+        Ok(tree) => Ok(Query { tree, scan }),
+        Err(message) => Err(types::fault(text, &scan, &message)),
+    }
+}
+
+/// What an expression is found to be.
+#[derive(Debug)]
+pub struct Checked {
+    pub query: Option<Query>,
+    /// The labels that its result can have.
+    pub labels: Labels,
+    /// The longest interval at which its metrics are scraped, as far as is known.
+    pub interval: Option<Duration>,
+    pub faults: Vec<Fault>,
+}
+
+/// Everything that can be said of an expression by itself and the stack's metrics.
+pub fn check(text: &str, sources: &Sources<'_>) -> Checked {
+    match parse(text, sources.dialect) {
+        Ok(query) => {
+            let (labels, interval, mut faults) = walk::walk(text, &query, sources);
+            faults.extend(types::result(text, &query));
+            Checked { query: Some(query), labels, interval, faults }
+        }
+        Err(fault) => Checked { query: None, labels: Labels::any(), interval: None, faults: vec![fault] },
+    }
+}
+
+/// The findings of one query, such as a panel's. Grafana's variables may stand in it.
+pub fn check_query(expr: &str, place: &Place, sources: &Sources<'_>) -> Vec<Finding> {
+    let (text, map) = without_variables(expr);
+    let checked = check(&text, sources);
+    checked.faults.into_iter().map(|f| f.into_finding(place.clone(), |r| map.original(r))).collect()
+}

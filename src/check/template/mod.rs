@@ -1,0 +1,551 @@
+//! Go templates in labels and annotations, parsed by the rules of Go's `text/template` with
+//! the functions and variables that Prometheus gives them (`template/template.go`). What
+//! `promtool check rules` refuses is refused here, with its place.
+
+mod lex;
+
+use std::ops::Range;
+
+use self::lex::{Kind, Token, tokens};
+use crate::check::promql::{Fault, M117, Spanned};
+use crate::diagnostic::nearest;
+use crate::stack::Version;
+
+/// What a template uses.
+#[derive(Debug, Clone, Default)]
+pub struct Uses {
+    /// `$labels.name`, `.Labels.name`, `index $labels "name"`.
+    pub labels: Vec<Spanned<String>>,
+    /// Expressions that are given to `query` as they are.
+    pub queries: Vec<Spanned<String>>,
+}
+
+/// The functions of Prometheus' templates that came after 2.30.
+const NEWER: [(&str, Version); 7] = [
+    ("now", Version::new(3, 6, 0)),
+    ("stripDomain", Version::new(2, 36, 0)),
+    ("toDuration", Version::new(3, 6, 0)),
+    ("toTime", Version::new(2, 39, 0)),
+    ("parseDuration", Version::new(2, 32, 0)),
+    ("stripPort", Version::new(2, 31, 0)),
+    ("urlQueryEscape", Version::new(3, 7, 0)),
+];
+
+const FUNCTIONS: [&str; 42] = [
+    // Prometheus
+    "args",
+    "externalURL",
+    "first",
+    "graphLink",
+    "humanize",
+    "humanize1024",
+    "humanizeDuration",
+    "humanizePercentage",
+    "humanizeTimestamp",
+    "label",
+    "match",
+    "pathPrefix",
+    "query",
+    "reReplaceAll",
+    "safeHtml",
+    "sortByLabel",
+    "strvalue",
+    "tableLink",
+    "title",
+    "tmpl",
+    "toLower",
+    "toUpper",
+    "value",
+    // Go
+    "and",
+    "call",
+    "eq",
+    "ge",
+    "gt",
+    "html",
+    "index",
+    "js",
+    "le",
+    "len",
+    "lt",
+    "ne",
+    "not",
+    "or",
+    "print",
+    "printf",
+    "println",
+    "slice",
+    "urlquery",
+];
+
+/// How deep actions and brackets may be nested.
+const DEEPEST: usize = 100;
+
+/// Reads a template; the error is the first thing that is wrong.
+pub fn parse(text: &str, version: Version) -> Result<Uses, Fault> {
+    let mut parser = Parser {
+        text,
+        tokens: tokens(text)?,
+        at: 0,
+        version,
+        variables: ["$", "$labels", "$externalLabels", "$externalURL", "$value"].map(str::to_owned).to_vec(),
+        blocks: vec![],
+        depth: 0,
+        uses: Uses::default(),
+    };
+    parser.template()?;
+    Ok(parser.uses)
+}
+
+/// An open `{{if}}`, `{{range}}`, `{{with}}`, `{{define}}` or `{{block}}`.
+struct Block {
+    word: String,
+    range: Range<usize>,
+    /// The variables that were known before it.
+    variables: usize,
+    has_else: bool,
+    /// `{{else if}}` opens blocks that one `{{end}}` closes.
+    chained: bool,
+    /// `define` starts anew; what was known outside comes back behind it.
+    outside: Option<Vec<String>>,
+}
+
+struct Parser<'a> {
+    text: &'a str,
+    tokens: Vec<Token>,
+    at: usize,
+    version: Version,
+    variables: Vec<String>,
+    blocks: Vec<Block>,
+    depth: usize,
+    uses: Uses,
+}
+
+fn fault(range: Range<usize>, message: impl Into<String>) -> Fault {
+    Fault::new(range, message).code(&M117)
+}
+
+impl Parser<'_> {
+    fn template(&mut self) -> Result<(), Fault> {
+        while self.at < self.tokens.len() {
+            self.skip_space();
+            match self.peek().map(|t| (t.kind, self.word(t).to_owned())) {
+                Some((Kind::Word, word)) if is_keyword(&word) => self.control(&word)?,
+                // A declaration holds until the end of the surrounding block.
+                _ => self.pipeline(Kind::End, true)?,
+            }
+        }
+        match self.blocks.last() {
+            Some(block) => Err(fault(block.range.clone(), format!("this `{}` has no end", block.word))
+                .label("`{{ end }}` is missing")),
+            None => Ok(()),
+        }
+    }
+
+    // -- words --
+
+    fn peek(&self) -> Option<&Token> {
+        self.tokens.get(self.at)
+    }
+
+    fn word(&self, token: &Token) -> &str {
+        self.text.get(token.range.clone()).unwrap_or_default()
+    }
+
+    fn is(&self, kind: Kind) -> bool {
+        self.peek().is_some_and(|t| t.kind == kind)
+    }
+
+    fn skip_space(&mut self) {
+        while self.is(Kind::Space) {
+            self.at += 1;
+        }
+    }
+
+    fn unexpected(&self, expected: &str) -> Fault {
+        match self.peek() {
+            Some(token) => {
+                let what = match token.kind {
+                    Kind::End => "the end of the action".to_owned(),
+                    _ => format!("`{}`", self.word(token)),
+                };
+                fault(token.range.clone(), format!("unexpected {what} in a template")).label(expected)
+            }
+            None => fault(self.text.len()..self.text.len(), "the template ends too early").label(expected),
+        }
+    }
+
+    fn end(&mut self) -> Result<(), Fault> {
+        self.skip_space();
+        if self.is(Kind::End) {
+            self.at += 1;
+            return Ok(());
+        }
+        Err(self.unexpected("here stands `}}`"))
+    }
+
+    // -- if, range, with, define, block, template --
+
+    fn control(&mut self, word: &str) -> Result<(), Fault> {
+        let range = self.peek().map_or(0..0, |t| t.range.clone());
+        self.at += 1;
+        match word {
+            "end" => {
+                self.end()?;
+                loop {
+                    let Some(block) = self.blocks.pop() else {
+                        return Err(fault(range, "there is nothing to end here").label("remove it"));
+                    };
+                    match block.outside {
+                        Some(variables) => self.variables = variables,
+                        None => self.variables.truncate(block.variables),
+                    }
+                    if !block.chained {
+                        return Ok(());
+                    }
+                }
+            }
+            "else" => self.otherwise(range),
+            "break" | "continue" => {
+                if !self.blocks.iter().any(|b| b.word == "range") {
+                    return Err(fault(range, format!("`{word}` stands outside of a `range`")));
+                }
+                self.end()
+            }
+            "if" | "range" | "with" => self.open(word, range, false),
+            "define" => {
+                if !self.blocks.is_empty() {
+                    return Err(fault(range, "`define` stands within another block")
+                        .label("templates are defined outside of everything"));
+                }
+                self.name()?;
+                self.end()?;
+                let outside = std::mem::replace(&mut self.variables, vec!["$".into()]);
+                self.block(word, range, false, Some(outside))
+            }
+            "block" => {
+                self.name()?;
+                self.pipeline(Kind::End, false)?;
+                let outside = std::mem::replace(&mut self.variables, vec!["$".into()]);
+                self.block(word, range, false, Some(outside))
+            }
+            "template" => {
+                self.name()?;
+                self.skip_space();
+                if self.is(Kind::End) { self.end() } else { self.pipeline(Kind::End, false) }
+            }
+            _ => Err(fault(range, format!("`{word}` can't stand here"))),
+        }
+    }
+
+    fn block(
+        &mut self,
+        word: &str,
+        range: Range<usize>,
+        chained: bool,
+        outside: Option<Vec<String>>,
+    ) -> Result<(), Fault> {
+        if self.blocks.len() >= DEEPEST {
+            return Err(fault(range, format!("blocks are nested more than {DEEPEST} deep")));
+        }
+        let variables = self.variables.len();
+        self.blocks.push(Block {
+            word: word.to_owned(),
+            range,
+            variables,
+            has_else: false,
+            chained,
+            outside,
+        });
+        Ok(())
+    }
+
+    /// `if`, `range` and `with`: variables declared in their pipeline hold inside.
+    fn open(&mut self, word: &str, range: Range<usize>, chained: bool) -> Result<(), Fault> {
+        self.block(word, range, chained, None)?;
+        self.declaration(word == "range")?;
+        self.pipeline(Kind::End, false)
+    }
+
+    fn otherwise(&mut self, range: Range<usize>) -> Result<(), Fault> {
+        self.skip_space();
+        let inner = self.peek().filter(|t| t.kind == Kind::Word).map(|t| self.word(t).to_owned());
+        let Some(block) = self.blocks.last_mut() else {
+            return Err(fault(range, "`else` stands outside of an `if`, `range` or `with`"));
+        };
+        if block.has_else || block.outside.is_some() {
+            return Err(fault(range, format!("`{}` has no place for another `else`", block.word)));
+        }
+        block.has_else = true;
+        let (variables, word) = (block.variables, block.word.clone());
+        self.variables.truncate(variables);
+        match inner.as_deref() {
+            Some("if") if word == "if" => {
+                let range = self.peek().map_or(range, |t| t.range.clone());
+                self.at += 1;
+                self.open("if", range, true)
+            }
+            _ => self.end(),
+        }
+    }
+
+    /// The quoted name behind `template`, `define` and `block`.
+    fn name(&mut self) -> Result<(), Fault> {
+        self.skip_space();
+        if self.is(Kind::Text) {
+            self.at += 1;
+            return Ok(());
+        }
+        Err(self.unexpected("here stands the name of a template in quotes"))
+    }
+
+    // -- pipelines --
+
+    /// `$x :=`, `$x =` or, for `range`, `$i, $x :=`; nothing where no such thing stands here.
+    fn declaration(&mut self, pair: bool) -> Result<(), Fault> {
+        self.skip_space();
+        let start = self.at;
+        let mut names = vec![];
+        loop {
+            let Some(token) = self.peek().filter(|t| t.kind == Kind::Variable).cloned() else { break };
+            names.push((self.word(&token).to_owned(), token.range.clone()));
+            self.at += 1;
+            self.skip_space();
+            match self.peek().map(|t| t.kind) {
+                Some(Kind::Declare) => {
+                    self.at += 1;
+                    self.variables.extend(names.into_iter().map(|(name, _)| name));
+                    return Ok(());
+                }
+                Some(Kind::Assign) => {
+                    self.at += 1;
+                    return names.iter().try_for_each(|(name, range)| self.variable(name, range.clone()));
+                }
+                Some(Kind::Comma) if pair && names.len() < 2 => {
+                    self.at += 1;
+                    self.skip_space();
+                }
+                Some(Kind::Comma) => return Err(self.unexpected("only `range` declares two variables")),
+                _ => break,
+            }
+        }
+        // It was an operand.
+        self.at = start;
+        Ok(())
+    }
+
+    fn pipeline(&mut self, end: Kind, declares: bool) -> Result<(), Fault> {
+        self.depth += 1;
+        if self.depth > DEEPEST {
+            return Err(self.unexpected("brackets are nested too deep"));
+        }
+        if declares {
+            self.declaration(false)?;
+        }
+        let mut stage = 0;
+        loop {
+            self.skip_space();
+            if self.is(end) {
+                let hint = if stage == 0 {
+                    "here stands a value, such as `$value`"
+                } else {
+                    "here stands a function"
+                };
+                return Err(self.unexpected(hint));
+            }
+            stage += 1;
+            let piped = self.command(stage)?;
+            self.skip_space();
+            if !piped {
+                break;
+            }
+        }
+        if !self.is(end) {
+            return Err(self.unexpected(if end == Kind::End {
+                "here stands `}}`"
+            } else {
+                "here stands `)`"
+            }));
+        }
+        self.at += 1;
+        self.depth -= 1;
+        Ok(())
+    }
+
+    /// A function with its arguments, or a value; true where `|` follows.
+    fn command(&mut self, stage: usize) -> Result<bool, Fault> {
+        let first = self.at;
+        let mut count = 0;
+        loop {
+            self.skip_space();
+            let start = self.at;
+            if !self.operand()? {
+                break;
+            }
+            count += 1;
+            if count == 1 && stage > 1 && self.at == start + 1 {
+                let literal = self.tokens.get(start).filter(|t| {
+                    matches!(t.kind, Kind::Text | Kind::Number | Kind::Char | Kind::Dot)
+                        || matches!(self.word(t), "true" | "false" | "nil")
+                });
+                if let Some(token) = literal {
+                    return Err(fault(
+                        token.range.clone(),
+                        "a value can't take what the `|` before it hands on",
+                    )
+                    .label("here stands a function"));
+                }
+            }
+            match self.peek().map(|t| t.kind) {
+                Some(Kind::Space) => {}
+                Some(Kind::Pipe) => {
+                    self.at += 1;
+                    self.note(first);
+                    return Ok(true);
+                }
+                Some(Kind::End | Kind::Close) => break,
+                _ => return Err(self.unexpected("write a blank between values")),
+            }
+        }
+        if self.is(Kind::Pipe) && count > 0 {
+            self.at += 1;
+            self.note(first);
+            return Ok(true);
+        }
+        if count == 0 {
+            return Err(self.unexpected("here stands a value or a function"));
+        }
+        self.note(first);
+        Ok(false)
+    }
+
+    /// Keeps what a command uses: `index $labels "x"`, `query "…"`.
+    fn note(&mut self, first: usize) {
+        let words: Vec<&Token> = self
+            .tokens
+            .get(first..self.at)
+            .unwrap_or_default()
+            .iter()
+            .filter(|t| t.kind != Kind::Space)
+            .collect();
+        let [name, rest @ ..] = words.as_slice() else { return };
+        let inner = |t: &Token| {
+            let range = t.range.start + 1..t.range.end.saturating_sub(1);
+            let value = self.text.get(range.clone()).unwrap_or_default().to_owned();
+            Spanned { value, range }
+        };
+        match (self.word(name), rest) {
+            ("index", [labels, text, ..]) if self.word(labels) == "$labels" && text.kind == Kind::Text => {
+                let label = inner(text);
+                self.uses.labels.push(label);
+            }
+            ("query", [text, ..]) if text.kind == Kind::Text && !self.word(text).contains('\\') => {
+                let query = inner(text);
+                self.uses.queries.push(query);
+            }
+            _ => {}
+        }
+    }
+
+    /// A value with its fields; false where none stands here.
+    fn operand(&mut self) -> Result<bool, Fault> {
+        let Some(token) = self.peek().cloned() else { return Ok(false) };
+        let word = self.word(&token).to_owned();
+        match token.kind {
+            Kind::Word if matches!(word.as_str(), "true" | "false") => self.at += 1,
+            Kind::Word if word == "nil" => {
+                self.at += 1;
+            }
+            Kind::Word if is_keyword(&word) => {
+                return Err(self.unexpected("a keyword stands first in its action"));
+            }
+            Kind::Word => {
+                self.function(&word, token.range.clone())?;
+                self.at += 1;
+            }
+            Kind::Variable => {
+                self.variable(&word, token.range.clone())?;
+                self.at += 1;
+                if word == "$labels"
+                    && let Some(field) = self.peek().filter(|t| t.kind == Kind::Field)
+                {
+                    let label = self.field(field);
+                    self.uses.labels.push(label);
+                }
+            }
+            Kind::Field => {
+                self.at += 1;
+                let inside =
+                    self.blocks.iter().any(|b| matches!(b.word.as_str(), "range" | "with" | "define"));
+                if word == ".Labels"
+                    && !inside
+                    && let Some(field) = self.peek().filter(|t| t.kind == Kind::Field)
+                {
+                    let label = self.field(field);
+                    self.uses.labels.push(label);
+                }
+            }
+            Kind::Dot | Kind::Number | Kind::Text | Kind::Char => self.at += 1,
+            Kind::Open => {
+                self.at += 1;
+                self.pipeline(Kind::Close, true)?;
+            }
+            _ => return Ok(false),
+        }
+        let takes_fields = !matches!(token.kind, Kind::Number | Kind::Text | Kind::Char)
+            && !matches!(word.as_str(), "true" | "false" | "nil");
+        while self.is(Kind::Field) {
+            if !takes_fields {
+                return Err(self.unexpected("this value has no fields"));
+            }
+            self.at += 1;
+        }
+        Ok(true)
+    }
+
+    fn field(&self, token: &Token) -> Spanned<String> {
+        let range = token.range.start + 1..token.range.end;
+        Spanned { value: self.text.get(range.clone()).unwrap_or_default().to_owned(), range }
+    }
+
+    fn variable(&self, name: &str, range: Range<usize>) -> Result<(), Fault> {
+        if self.variables.iter().any(|v| v == name) {
+            return Ok(());
+        }
+        let fault = fault(range, format!("the template has no variable `{name}`"));
+        Err(match nearest(name, self.variables.iter().map(String::as_str).filter(|v| v.len() > 1)) {
+            Some(near) => fault.label(format!("did you mean `{near}`?")),
+            None => fault.label("there are `$labels`, `$value`, `$externalLabels` and `$externalURL`"),
+        })
+    }
+
+    fn function(&self, name: &str, range: Range<usize>) -> Result<(), Fault> {
+        if FUNCTIONS.contains(&name) {
+            return Ok(());
+        }
+        if let Some((_, since)) = NEWER.iter().find(|(known, _)| *known == name) {
+            if self.version >= *since {
+                return Ok(());
+            }
+            return Err(fault(
+                range,
+                format!("templates of Prometheus {} have no function `{name}`", self.version),
+            )
+            .label(format!("exists since {since}")));
+        }
+        let fault = fault(range, format!("templates have no function `{name}`"));
+        let known = FUNCTIONS.into_iter().chain(NEWER.into_iter().map(|(n, _)| n));
+        Err(match (name, nearest(name, known)) {
+            ("labels" | "value" | "externalLabels", _) => fault.label(format!("write `${name}`")),
+            (_, Some(near)) => fault.label(format!("did you mean `{near}`?")),
+            (_, None) => fault.label("text stands in quotes, values begin with `$` or `.`"),
+        })
+    }
+}
+
+fn is_keyword(word: &str) -> bool {
+    matches!(
+        word,
+        "block" | "break" | "continue" | "define" | "else" | "end" | "if" | "range" | "template" | "with"
+    )
+}

@@ -1,0 +1,5 @@
+//! Our checks against real Prometheus: what `promtool` refuses is refused, and nothing else.
+
+mod corpus;
+mod promtool;
+mod syntax;
