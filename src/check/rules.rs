@@ -256,9 +256,12 @@ impl Checker<'_> {
             }
         };
         for label in &uses.labels {
-            let Some(severity) = labels.lacks(&label.value) else { continue };
+            if labels.lacks(&label.value).is_none() {
+                continue;
+            }
             let message = format!("the alert has no label `{}`, so this shows nothing", label.value);
-            let fault = Fault::new(label.range.clone(), message).code(&M118).severity(severity);
+            // The alert still arrives, so it is no reason to refuse rules that people run.
+            let fault = Fault::new(label.range.clone(), message).code(&M118).severity(Severity::Warning);
             let own = rule.labels.contains_key(&label.value);
             let fault = match nearest(&label.value, labels.names.iter().map(String::as_str)) {
                 Some(near) => fault.label(format!("did you mean `{near}`?")),

@@ -43,7 +43,7 @@ port = 9090
 #[test]
 fn no_rule_of_the_corpus_is_refused() {
     let stack = corpus(PROMETHEUS);
-    assert!(stack.rules().count() > 500);
+    assert!(stack.rules().count() > 400, "{}", stack.rules().count());
     let findings = rules::check(&stack, &Catalogs::default());
     let errors: Vec<&Finding> = findings.iter().filter(|f| f.severity == Severity::Error).collect();
     assert!(errors.is_empty(), "{errors:#?}");

@@ -307,7 +307,7 @@ impl<'a> Scanner<'a> {
         } else if number.is_nan() {
             "NaN".to_owned()
         } else {
-            format!("{number:e}")
+            number.to_string()
         };
         self.emit(&text);
     }
