@@ -96,11 +96,10 @@ fn ports(stack: &Stack, findings: &mut Vec<Finding>) {
             .find(|(_, other, _)| *other == address || *other == "0.0.0.0" || address == "0.0.0.0");
         if let Some((first, _, key)) = clash {
             let message = format!("`{}` and `{}` both listen on port {port}", first.name, service.name);
-            let place = |s: &Service, key: &str| Place::setting(s.at.join(key));
             findings.push(
                 Finding::error(&M301, at(service, key), message)
                     .label("give it another port")
-                    .related(place(first, key), format!("`{}` has it", first.name)),
+                    .related(at(first, key), format!("`{}` has it", first.name)),
             );
         }
         others.push((service, address, key));

@@ -14,6 +14,9 @@ pub(super) struct Catalog {
     /// The metrics endpoint of a live exporter, to make a catalogue from, or the name of a
     /// built-in catalogue, to show it; without it, all built-in ones are listed
     source: Option<String>,
+    /// `catalog show NAME` says the same as `catalog NAME`
+    #[arg(hide = true)]
+    name: Option<String>,
     /// Ask the exporter this many times, for metrics that come and go
     #[arg(long, default_value_t = 1)]
     times: u32,
@@ -30,7 +33,11 @@ const DEADLINE: Duration = Duration::from_secs(30);
 
 impl Catalog {
     pub(super) fn run(&self, output: &mut Output) -> Result<ExitCode, Failure> {
-        match &self.source {
+        let source = match self.source.as_deref() {
+            Some("show") => self.name.as_deref(),
+            source => source,
+        };
+        match source {
             None => list(output),
             Some(url) if url.starts_with("http://") || url.starts_with("https://") => {
                 self.make(url, output)?

@@ -107,7 +107,7 @@ impl<'a> Printer<'a> {
             term::emit_to_write_style(&mut writer, &self.config, &self.files, &diagnostic)
         };
         let text = String::from_utf8_lossy(&out).into_owned();
-        if text.is_empty() { format!("error[{}]: {}\n", finding.code.id, finding.message) } else { text }
+        text.lines().map(|line| clip(line) + "\n").collect()
     }
 
     /// What weighs most comes last, where the eye ends up; otherwise in the order of the files.
@@ -127,4 +127,13 @@ fn clamp(text: &str, range: Range<usize>) -> Range<usize> {
         end += 1;
     }
     start..end
+}
+
+/// A source line of a megabyte helps nobody.
+fn clip(line: &str) -> String {
+    const WIDTH: usize = 400;
+    match line.char_indices().nth(WIDTH) {
+        Some((end, _)) => format!("{}…", line.get(..end).unwrap_or_default()),
+        None => line.to_owned(),
+    }
 }
