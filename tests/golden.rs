@@ -90,7 +90,7 @@ fn hostile_files_get_a_clear_error() {
         ("profiles/rules/a.yml", rules, b"groups:\n- name: \xc3\x28\n".to_vec(), "is not UTF-8 text"),
     ];
     for (file, profile, content, wanted) in cases {
-        let project = Project::with("profile", profile).file(file, &content);
+        let project = Project::empty().file("profiles/profile.toml", profile).file(file, &content);
         let output = project.run("build profile --oracle off").exits(3);
         assert!(
             output.stderr.contains(wanted),
@@ -104,7 +104,7 @@ fn hostile_files_get_a_clear_error() {
 
 #[test]
 fn links_out_of_the_project_and_things_that_are_no_files_are_refused() {
-    let project = Project::with("profile", "[rules]\nfiles = [\"rules/*\"]\n");
+    let project = Project::empty().file("profiles/profile.toml", "[rules]\nfiles = [\"rules/*\"]\n");
     std::fs::create_dir_all(project.path("profiles/rules/folder.yml")).unwrap();
     std::os::unix::fs::symlink("/etc/passwd", project.path("profiles/rules/link.yml")).unwrap();
     std::os::unix::fs::symlink("nowhere", project.path("profiles/rules/dangling.yml")).unwrap();
