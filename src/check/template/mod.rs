@@ -31,7 +31,7 @@ const NEWER: [(&str, Version); 7] = [
     ("urlQueryEscape", Version::new(3, 7, 0)),
 ];
 
-const FUNCTIONS: [&str; 42] = [
+const FUNCTIONS: [&str; 41] = [
     // Prometheus
     "args",
     "externalURL",
@@ -52,7 +52,6 @@ const FUNCTIONS: [&str; 42] = [
     "strvalue",
     "tableLink",
     "title",
-    "tmpl",
     "toLower",
     "toUpper",
     "value",
@@ -306,20 +305,20 @@ impl Parser<'_> {
         self.skip_space();
         let start = self.at;
         let mut names = vec![];
-        loop {
-            let Some(token) = self.peek().filter(|t| t.kind == Kind::Variable).cloned() else { break };
-            names.push((self.word(&token).to_owned(), token.range.clone()));
+        while let Some(token) = self.peek().filter(|t| t.kind == Kind::Variable) {
+            names.push(self.word(token).to_owned());
             self.at += 1;
             self.skip_space();
             match self.peek().map(|t| t.kind) {
                 Some(Kind::Declare) => {
                     self.at += 1;
-                    self.variables.extend(names.into_iter().map(|(name, _)| name));
+                    self.variables.extend(names);
                     return Ok(());
                 }
+                // Go looks for the variable only when it runs the template.
                 Some(Kind::Assign) => {
                     self.at += 1;
-                    return names.iter().try_for_each(|(name, range)| self.variable(name, range.clone()));
+                    return Ok(());
                 }
                 Some(Kind::Comma) if pair && names.len() < 2 => {
                     self.at += 1;
@@ -345,13 +344,12 @@ impl Parser<'_> {
         let mut stage = 0;
         loop {
             self.skip_space();
+            if self.is(end) && stage == 0 {
+                return Err(self.unexpected("here stands a value, such as `$value`"));
+            }
             if self.is(end) {
-                let hint = if stage == 0 {
-                    "here stands a value, such as `$value`"
-                } else {
-                    "here stands a function"
-                };
-                return Err(self.unexpected(hint));
+                // Go lets a `|` stand before nothing.
+                break;
             }
             stage += 1;
             let piped = self.command(stage)?;
