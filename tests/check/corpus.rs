@@ -53,14 +53,22 @@ fn no_rule_of_the_corpus_is_refused() {
 
 #[test]
 fn timing() {
-    for (profile, copies) in [(PROMETHEUS, 2), (PROMETHEUS, 4), (PROMETHEUS, 20), (super::meaning::STACK, 2), (super::meaning::STACK, 20)] {
+    for (profile, copies) in [
+        (PROMETHEUS, 2),
+        (PROMETHEUS, 4),
+        (PROMETHEUS, 20),
+        (super::meaning::STACK, 2),
+        (super::meaning::STACK, 20),
+    ] {
         let mut stack = corpus(profile);
         let groups = stack.groups.clone();
         for n in 1..copies {
             let mut more = groups.clone();
             for g in &mut more {
                 g.name = format!("{}-{n}", g.name);
-                for r in &mut g.rules { r.name = format!("{}{n}", r.name); }
+                for r in &mut g.rules {
+                    r.name = format!("{}{n}", r.name);
+                }
             }
             stack.groups.extend(more);
         }

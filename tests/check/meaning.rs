@@ -90,7 +90,9 @@ fn a_metric_that_nothing_exports() {
             ("celery_queue_length > 100", &[]),
             (
                 "celery_que_length > 100",
-                &["M104 »celery_que_length« no scraped exporter has the metric `celery_que_length`; did you mean `celery_queue_length`?"],
+                &[
+                    "M104 »celery_que_length« no scraped exporter has the metric `celery_que_length`; did you mean `celery_queue_length`?",
+                ],
             ),
             ("absent(celery_worker_upp)", &["M104 »celery_worker_upp« no scraped exporter"]),
             ("up == 0 or celery_typo", &["M104 »celery_typo«"]),
@@ -115,7 +117,10 @@ fn a_metric_that_its_job_does_not_export() {
         STACK,
         &[
             ("redis_up{job=\"redis\"} == 0", &[]),
-            ("redis_up{job=\"celery\"} == 0", &["M104 »redis_up« the selected job does not export `redis_up`; `redis` has it"]),
+            (
+                "redis_up{job=\"celery\"} == 0",
+                &["M104 »redis_up« the selected job does not export `redis_up`; `redis` has it"],
+            ),
             ("redis_up{job=~\"cel.*|red.*\"} == 0", &[]),
             ("redis_up{job!=\"redis\"} == 0", &["M104 »redis_up«"]),
             ("redis_up{component=\"task-queue\"}", &["M105 warning »component«"]),
@@ -131,12 +136,28 @@ fn a_job_that_nothing_has() {
         STACK,
         &[
             ("up{job=\"celery\"} == 0", &[]),
-            ("up{job=\"celry\"} == 0", &["M106 »\"celry\"« no scrape has the job `celry`; did you mean `celery`?"]),
-            ("absent(up{job=\"node\"})", &["M106 »\"node\"« no scrape has the job `node`; the jobs are `celery`, `prometheus` and `redis`"]),
+            (
+                "up{job=\"celry\"} == 0",
+                &["M106 »\"celry\"« no scrape has the job `celry`; did you mean `celery`?"],
+            ),
+            (
+                "absent(up{job=\"node\"})",
+                &[
+                    "M106 »\"node\"« no scrape has the job `node`; the jobs are `celery`, `prometheus` and `redis`",
+                ],
+            ),
             ("up{job=~\"cel.+\"}", &[]),
             ("up{job=~\"x.+\"}", &["M106 »\"x.+\"«"]),
-            ("up{instance=\"redis-exportr\"}", &["M106 »\"redis-exportr\"« no target has `instance` = `redis-exportr`; did you mean `redis-exporter`?"]),
-            ("up{job=\"celery\", instance=\"redis-exporter\"}", &["M106 »up{job=\"celery\", instance=\"redis-exporter\"}« no target has all of these labels"]),
+            (
+                "up{instance=\"redis-exportr\"}",
+                &[
+                    "M106 »\"redis-exportr\"« no target has `instance` = `redis-exportr`; did you mean `redis-exporter`?",
+                ],
+            ),
+            (
+                "up{job=\"celery\", instance=\"redis-exporter\"}",
+                &["M106 »up{job=\"celery\", instance=\"redis-exporter\"}« no target has all of these labels"],
+            ),
         ],
     );
 }
@@ -149,8 +170,14 @@ fn names_by_pattern() {
             ("{__name__=\"celery_queue_length\"}", &[]),
             ("{__name__=\"celery_queue_lenght\"}", &["M104 »\"celery_queue_lenght\"«"]),
             ("{__name__=~\"celery_task_.*_total\"}", &[]),
-            ("{__name__=~\"celry_.*\"}", &["M104 »\"celry_.*\"« no scraped exporter has a metric that matches `celry_.*`"]),
-            ("{__name__=~\"celery_task_.*_total\", nam=\"x\"}", &["M105 »nam« what is selected has no label `nam`; did you mean `name`?"]),
+            (
+                "{__name__=~\"celry_.*\"}",
+                &["M104 »\"celry_.*\"« no scraped exporter has a metric that matches `celry_.*`"],
+            ),
+            (
+                "{__name__=~\"celery_task_.*_total\", nam=\"x\"}",
+                &["M105 »nam« what is selected has no label `nam`; did you mean `name`?"],
+            ),
             ("{__name__=~\".*:rate5m\"}", &[]),
             ("count({__name__=~\"up|redis_up\"})", &[]),
             ("{job=\"celery\"}", &[]),
@@ -168,7 +195,12 @@ fn recording_rules_are_sources() {
             ("name:celery_task:rate5m{hostname=\"x\"}", &["M105 »hostname«"]),
             ("a:doubled{kind=\"doubled\", name=\"x\"}", &[]),
             ("a:doubled{hostname=\"x\"}", &["M105 »hostname«"]),
-            ("name:celery_tsk:rate5m", &["M104 »name:celery_tsk:rate5m« no scraped exporter has the metric `name:celery_tsk:rate5m`; did you mean `name:celery_task:rate5m`?"]),
+            (
+                "name:celery_tsk:rate5m",
+                &[
+                    "M104 »name:celery_tsk:rate5m« no scraped exporter has the metric `name:celery_tsk:rate5m`; did you mean `name:celery_task:rate5m`?",
+                ],
+            ),
         ],
     );
 }
@@ -180,12 +212,22 @@ fn a_label_that_the_metric_lacks() {
         &[
             (
                 "celery_queue_length{queue=\"x\"} > 1",
-                &["M105 »queue« `celery_queue_length` has no label `queue`; it has `component`, `instance`, `job` and `queue_name`"],
+                &[
+                    "M105 »queue« `celery_queue_length` has no label `queue`; it has `component`, `instance`, `job` and `queue_name`",
+                ],
             ),
-            ("celery_queue_length{queue_nam=\"x\"}", &["M105 »queue_nam« `celery_queue_length` has no label `queue_nam`; did you mean `queue_name`?"]),
+            (
+                "celery_queue_length{queue_nam=\"x\"}",
+                &[
+                    "M105 »queue_nam« `celery_queue_length` has no label `queue_nam`; did you mean `queue_name`?",
+                ],
+            ),
             ("celery_queue_length{job=\"celery\", component=\"task-queue\"}", &[]),
             ("celery_queue_length{queue=\"\"}", &[]),
-            ("sum by (queue) (celery_queue_length)", &["M105 »queue« what is aggregated has no label `queue`"]),
+            (
+                "sum by (queue) (celery_queue_length)",
+                &["M105 »queue« what is aggregated has no label `queue`"],
+            ),
             ("sum by (queue_name) (celery_queue_length)", &[]),
             ("sum without (replica) (celery_queue_length)", &["M105 advice »replica«"]),
             ("sum by (name) (sum by (hostname) (celery_task_sent_total))", &["M105 »name«"]),
@@ -195,7 +237,10 @@ fn a_label_that_the_metric_lacks() {
             ("sum by (queue_name) (topk(3, celery_queue_length))", &[]),
             ("sum by (v) (count_values(\"v\", celery_queue_length))", &[]),
             ("celery_worker_up * on (hostname) celery_worker_tasks_active", &[]),
-            ("celery_worker_up * on (host) celery_worker_tasks_active", &["M105 »host« the left side has no label `host`"]),
+            (
+                "celery_worker_up * on (host) celery_worker_tasks_active",
+                &["M105 »host« the left side has no label `host`"],
+            ),
             ("celery_task_sent_total * on (hostname) group_left (job) celery_worker_up", &[]),
             ("sum by (name) (celery_task_sent_total * on (hostname) group_left celery_worker_up)", &[]),
             ("sum by (name) (celery_worker_up * on (hostname) group_right celery_task_sent_total)", &[]),
@@ -203,15 +248,27 @@ fn a_label_that_the_metric_lacks() {
             ("sum by (hostname) (celery_queue_length and on (job) celery_worker_up)", &["M105 »hostname«"]),
             ("sum by (hostname) (celery_queue_length or celery_worker_up)", &[]),
             ("sum by (q) (label_replace(celery_queue_length, \"q\", \"$1\", \"queue_name\", \"(.*)\"))", &[]),
-            ("label_replace(celery_queue_length, \"q\", \"$1\", \"queue\", \"(.*)\")", &["M105 warning »\"queue\"«"]),
-            ("label_replace(celery_queue_length, \"q\", \"$1\", \"queue_name\", \"(\")", &["M101 »\"(\"« this is no regular expression"]),
-            ("label_replace(celery_queue_length, \"1q\", \"$1\", \"queue_name\", \"x\")", &["M105 »\"1q\"« `1q` is no name of a label"]),
+            (
+                "label_replace(celery_queue_length, \"q\", \"$1\", \"queue\", \"(.*)\")",
+                &["M105 warning »\"queue\"«"],
+            ),
+            (
+                "label_replace(celery_queue_length, \"q\", \"$1\", \"queue_name\", \"(\")",
+                &["M101 »\"(\"« this is no regular expression"],
+            ),
+            (
+                "label_replace(celery_queue_length, \"1q\", \"$1\", \"queue_name\", \"x\")",
+                &["M105 »\"1q\"« `1q` is no name of a label"],
+            ),
             ("sum by (x) (label_join(celery_queue_length, \"x\", \"-\", \"job\", \"queue_name\"))", &[]),
             ("sum by (le) (rate(celery_task_runtime_bucket[5m]))", &[]),
             ("sum by (le) (rate(celery_task_runtime_count[5m]))", &["M105 »le«"]),
             ("sum by (name) (absent(celery_worker_up{hostname=\"a\"}))", &["M105 »name«"]),
             ("sum by (hostname) (absent(celery_worker_up{hostname=\"a\"}))", &[]),
-            ("sum by (name) (vector(1))", &["M105 »name« what is aggregated has no label `name`; it has no labels"]),
+            (
+                "sum by (name) (vector(1))",
+                &["M105 »name« what is aggregated has no label `name`; it has no labels"],
+            ),
             ("sum by (queue_name) (max_over_time(celery_queue_length[1h:5m]))", &[]),
             ("sum by (name) (max_over_time(celery_queue_length[1h:5m]))", &["M105 »name«"]),
             ("sum by (cluster) (celery_queue_length)", &["M105 »cluster«"]),
@@ -224,7 +281,8 @@ fn quantiles_and_buckets() {
     let quantile = |by: &str, than: &str| {
         format!("histogram_quantile(0.95, sum by ({by}) (rate(celery_task_runtime_bucket[1h]))) {than}")
     };
-    let beyond = "M107 »celery_task_runtime_bucket« a quantile of `celery_task_runtime_bucket` never exceeds 3600";
+    let beyond =
+        "M107 »celery_task_runtime_bucket« a quantile of `celery_task_runtime_bucket` never exceeds 3600";
     find(
         STACK,
         &[
@@ -243,13 +301,21 @@ fn quantiles_and_buckets() {
     );
     // Without the option, the exporter has its client library's buckets.
     let default = STACK.replace("args = [\"--buckets=1,10,60,600,1800,3600\"]", "");
-    find(&default, &[(&quantile("le", "> 1800"), &["M107 »celery_task_runtime_bucket« a quantile of `celery_task_runtime_bucket` never exceeds 10,"])]);
-    let variable = STACK.replace("args = [\"--buckets=1,10,60,600,1800,3600\"]", "environment.CE_BUCKETS = \"1, 100\"");
-    find(&variable, &[(&quantile("le", "> 99"), &[]), (&quantile("le", "> 100"), &["M107"])]);
-    let oval = STACK.replace("catalog = \"prometheus-exporter-celery\"", "catalog = \"celery-exporter\"").replace(
-        "rate(celery_task_received_total[5m])",
-        "rate(celery_tasks_total[5m])",
+    find(
+        &default,
+        &[(
+            &quantile("le", "> 1800"),
+            &[
+                "M107 »celery_task_runtime_bucket« a quantile of `celery_task_runtime_bucket` never exceeds 10,",
+            ],
+        )],
     );
+    let variable =
+        STACK.replace("args = [\"--buckets=1,10,60,600,1800,3600\"]", "environment.CE_BUCKETS = \"1, 100\"");
+    find(&variable, &[(&quantile("le", "> 99"), &[]), (&quantile("le", "> 100"), &["M107"])]);
+    let oval = STACK
+        .replace("catalog = \"prometheus-exporter-celery\"", "catalog = \"celery-exporter\"")
+        .replace("rate(celery_task_received_total[5m])", "rate(celery_tasks_total[5m])");
     let runtime = "histogram_quantile(0.95, rate(celery_tasks_runtime_seconds_bucket[5m])) > 1800";
     find(&oval, &[(runtime, &["M107 »celery_tasks_runtime_seconds_bucket«"])]);
 }
@@ -261,12 +327,23 @@ fn ranges_against_scrape_intervals() {
         &[
             ("rate(celery_task_sent_total[1m])", &[]),
             ("rate(celery_task_sent_total[30s])", &[]),
-            ("rate(celery_task_sent_total[20s])", &["M108 warning »[20s]« `rate` needs two samples, and 20s do not always hold two; write at least `[1m]`"]),
-            ("rate(celery_task_sent_total[10s])", &["M108 »[10s]« `rate` needs two samples, and 10s never hold two"]),
+            (
+                "rate(celery_task_sent_total[20s])",
+                &[
+                    "M108 warning »[20s]« `rate` needs two samples, and 20s do not always hold two; write at least `[1m]`",
+                ],
+            ),
+            (
+                "rate(celery_task_sent_total[10s])",
+                &["M108 »[10s]« `rate` needs two samples, and 10s never hold two"],
+            ),
             ("increase(redis_commands_processed_total[45s])", &["M108 warning »[45s]«"]),
             ("increase(redis_commands_processed_total{job=\"redis\"}[1m])", &[]),
             ("avg_over_time(celery_queue_length[10s])", &[]),
-            ("rate(celery_task_sent_total[1m]) + rate(celery_task_failed_total[20s])", &["M108 warning »[20s]«"]),
+            (
+                "rate(celery_task_sent_total[1m]) + rate(celery_task_failed_total[20s])",
+                &["M108 warning »[20s]«"],
+            ),
             ("rate(sum(celery_task_sent_total)[5m:1m])", &[]),
             ("rate(sum(celery_task_sent_total)[90s:1m])", &["M108 warning »[90s:1m]«"]),
         ],
@@ -304,7 +381,10 @@ fn panels_may_hold_variables() {
             ("sum by ([[by]], job) (celery_queue_length offset $shift)", &[]),
             ("celery_que_length{name=\"$name\"}", &["M104 »celery_que_length«"]),
             ("celery_queue_length{queue_name=\"$name\", queue=\"x\"}", &["M105 »queue«"]),
-            ("rate(celery_task_sent_total{name=\"$a\"}[$__rate_interval]) bar", &["M101 »bar« unexpected `bar`"]),
+            (
+                "rate(celery_task_sent_total{name=\"$a\"}[$__rate_interval]) bar",
+                &["M101 »bar« unexpected `bar`"],
+            ),
             ("$__interval_ms * celery_queue_length", &[]),
             ("histogram_quantile($q, sum by (le) (rate(celery_task_runtime_bucket[$__range])))", &[]),
             ("label_replace(celery_queue_length, \"q\", \"$1\", \"queue_name\", \"(.*)\")", &[]),
@@ -328,7 +408,8 @@ fn a_project_brings_catalogues_of_its_own() {
     assert!(check("app_jobs_totl")[0].contains("did you mean `app_jobs_total`?"));
     assert!(check("histogram_quantile(0.9, rate(app_seconds_bucket[5m])) > 1")[0].starts_with("M107"));
 
-    let (_, findings) = Catalogs::with_files([("app.json".to_owned(), "{\n  \"metrics\": 1\n}".to_owned())].into());
+    let (_, findings) =
+        Catalogs::with_files([("app.json".to_owned(), "{\n  \"metrics\": 1\n}".to_owned())].into());
     assert_eq!(findings.len(), 1);
 }
 
@@ -405,14 +486,23 @@ fn alerts_that_fire_always_or_never() {
 fn times() {
     alert("expr = 'redis_up == 0'\nfor = '5m'", &[]);
     alert("expr = 'redis_up == 0'\nfor = '0s'", &[]);
-    alert("expr = 'redis_up == 0'\nfor = '10s'", &["M109 warning alerts.A.for: `for` is 10s, but the rule is evaluated every 15s"]);
-    alert("expr = 'redis_up == 0'\nfor = '20s'", &["M109 warning alerts.A.for: `for` is 20s, but its metrics are scraped every 30s"]);
+    alert(
+        "expr = 'redis_up == 0'\nfor = '10s'",
+        &["M109 warning alerts.A.for: `for` is 10s, but the rule is evaluated every 15s"],
+    );
+    alert(
+        "expr = 'redis_up == 0'\nfor = '20s'",
+        &["M109 warning alerts.A.for: `for` is 20s, but its metrics are scraped every 30s"],
+    );
 }
 
 #[test]
 fn names_and_labels() {
     alert("expr = 'redis_up == 0'\nlabels.team = 'x'", &[]);
-    alert("expr = 'redis_up == 0'\nlabels.'the-team' = 'x'", &["M112 alerts.A.labels.the-team: `the-team` can't be the name of a label"]);
+    alert(
+        "expr = 'redis_up == 0'\nlabels.'the-team' = 'x'",
+        &["M112 alerts.A.labels.the-team: `the-team` can't be the name of a label"],
+    );
     alert("expr = 'redis_up == 0'\nlabels.__name__ = 'x'", &["M112 alerts.A.labels.__name__"]);
     alert("expr = 'redis_up == 0'\nannotations.'a-b' = 'x'", &["M112 alerts.A.annotations.a-b"]);
     assert_eq!(
@@ -440,7 +530,10 @@ fn texts() {
     alert("expr = 'redis_up == 0'\nsummary = '{{ $externalLabels.x }}'", &[]);
     alert("expr = 'redis_up == 0'\nsummary = '{{ $value | humanise }}'", &["M117 alerts.A.summary[12..20]"]);
     alert("expr = 'redis_up == 0'\nlabels.x = '{{ if }}'", &["M117 alerts.A.labels.x"]);
-    alert("expr = 'redis_up == 0'\nsummary = '{{ with query \"redis_upp\" }}{{ end }}'", &["M104 warning alerts.A.summary[15..24]"]);
+    alert(
+        "expr = 'redis_up == 0'\nsummary = '{{ with query \"redis_upp\" }}{{ end }}'",
+        &["M104 warning alerts.A.summary[15..24]"],
+    );
     alert(
         "expr = 'redis_up == ${threshold}'\nthreshold = 1000\nsummary = '${threshold} {{ $labels.typo }}'",
         &["M118 warning alerts.A.summary[24..28]"],
@@ -456,5 +549,8 @@ fn rules_together() {
         )
     };
     assert_eq!(rule_findings(&twice("redis_uptime_in_seconds")), Vec::<String>::new());
-    assert_eq!(rule_findings(&twice("redis_up")), ["M113 records.two: the recording rule `x` exists twice, word for word"]);
+    assert_eq!(
+        rule_findings(&twice("redis_up")),
+        ["M113 records.two: the recording rule `x` exists twice, word for word"]
+    );
 }

@@ -126,7 +126,8 @@ fn what_promtool_refuses_is_refused_with_a_place() {
     let plain: Vec<String> = REFUSED.iter().map(|(t, _)| t.replace(['»', '«'], "")).collect();
     let plain: Vec<&str> = plain.iter().map(String::as_str).collect();
     let mut wrong = vec![];
-    for (((marked, said), template), promtool) in REFUSED.iter().zip(&plain).zip(promtool::templates(&plain)) {
+    for (((marked, said), template), promtool) in REFUSED.iter().zip(&plain).zip(promtool::templates(&plain))
+    {
         if promtool.is_none() {
             wrong.push(format!("promtool accepts {template}"));
         }
@@ -134,8 +135,12 @@ fn what_promtool_refuses_is_refused_with_a_place() {
             Ok(_) => wrong.push(format!("accepted: {template}; promtool says {promtool:?}")),
             Err(fault) => {
                 let range = fault.range.clone();
-                let is =
-                    format!("{}»{}«{}", &template[..range.start], &template[range.clone()], &template[range.end..]);
+                let is = format!(
+                    "{}»{}«{}",
+                    &template[..range.start],
+                    &template[range.clone()],
+                    &template[range.end..]
+                );
                 let text = format!("{}: {}", fault.message, fault.label);
                 if (marked.contains('»') && is != *marked) || !text.contains(said) {
                     wrong.push(format!("expected {marked} ({said})\n     got {is} ({text})"));
