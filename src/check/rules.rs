@@ -129,7 +129,8 @@ impl Checker<'_> {
         if let Some(alert) = rule.alert() {
             self.alert(group, rule, alert, &checked, &expr);
         }
-        let findings = checked.faults.into_iter().map(|f| f.into_finding(place.clone(), &written));
+        let findings =
+            checked.faults.into_iter().map(|f| f.into_finding(place.clone(), &written, expr.len()));
         self.findings.extend(findings);
     }
 
@@ -188,7 +189,7 @@ impl Checker<'_> {
             let written = written_ranges(rule, &rule.expr);
             let place = rule.source.place("expr");
             if let Some(fault) = always::judge(query, expr.len()) {
-                self.findings.push(fault.into_finding(place, written));
+                self.findings.push(fault.into_finding(place, &written, expr.len()));
             }
         }
         self.hold(group, rule, alert, checked);
@@ -251,7 +252,7 @@ impl Checker<'_> {
         let uses = match template::parse(&filled, self.version()) {
             Ok(uses) => uses,
             Err(fault) => {
-                self.findings.push(fault.into_finding(place, written));
+                self.findings.push(fault.into_finding(place, &written, filled.len()));
                 return;
             }
         };
@@ -272,12 +273,12 @@ impl Checker<'_> {
                 }
             };
             let fault = if own { fault.note("the rule's own labels are not in `$labels`") } else { fault };
-            self.findings.push(fault.into_finding(place.clone(), &written));
+            self.findings.push(fault.into_finding(place.clone(), &written, filled.len()));
         }
         for query in &uses.queries {
             for mut fault in promql::check(&query.value, self.sources).faults {
                 fault.range = fault.range.start + query.range.start..fault.range.end + query.range.start;
-                self.findings.push(fault.into_finding(place.clone(), &written));
+                self.findings.push(fault.into_finding(place.clone(), &written, filled.len()));
             }
         }
     }

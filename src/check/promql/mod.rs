@@ -88,9 +88,19 @@ impl Fault {
         self
     }
 
-    /// `range` leads from the text that was checked to the text at `place`.
-    pub fn into_finding(self, place: Place, range: impl Fn(Range<usize>) -> Range<usize>) -> Finding {
-        let place = place.within(range(self.range));
+    /// `written` leads from the text that was checked to the text at `place`.
+    pub fn into_finding(
+        self,
+        place: Place,
+        written: &dyn Fn(Range<usize>) -> Range<usize>,
+        length: usize,
+    ) -> Finding {
+        let place = match place {
+            // A string that is written in another way than it reads, such as over several
+            // lines: the whole is marked.
+            Place::File { range, file } if range.len() != length => Place::File { range, file },
+            place => place.within(written(self.range)),
+        };
         let mut finding = Finding::new(self.code, self.severity, place, self.message).label(self.label);
         finding.notes = self.notes;
         finding
@@ -150,5 +160,6 @@ pub fn check(text: &str, sources: &Sources<'_>) -> Checked {
 pub fn check_query(expr: &str, place: &Place, sources: &Sources<'_>) -> Vec<Finding> {
     let (text, map) = without_variables(expr);
     let checked = check(&text, sources);
-    checked.faults.into_iter().map(|f| f.into_finding(place.clone(), |r| map.original(r))).collect()
+    let written = |r| map.original(r);
+    checked.faults.into_iter().map(|f| f.into_finding(place.clone(), &written, expr.len())).collect()
 }
