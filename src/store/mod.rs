@@ -99,7 +99,7 @@ impl Store {
             verify::require_intact(&target, &record.files)?;
             if self.record(&target).ok().flatten().as_ref() != Some(&record) {
                 let scratch = record.write(&self.bundles())?;
-                write::sync_all(scratch.lock(), scratch.path())?;
+                write::sync(scratch.path())?;
                 self.publish_record(scratch, &target)?;
             }
             return Ok(target);
@@ -107,13 +107,13 @@ impl Store {
         let bundle = Scratch::directory(&self.bundles())?;
         write::tree(bundle.path(), &steps)?;
         let scratch = record.write(&self.bundles())?;
-        write::sync_all(bundle.lock(), bundle.path())?;
+        write::sync_all(bundle.path(), &steps, scratch.path())?;
         if !bundle.publish_new(target.path())? {
             // Another run was faster.
             verify::require_intact(&target, &record.files)?;
         }
         self.publish_record(scratch, &target)?;
-        write::sync_directory(&self.bundles())?;
+        write::sync(&self.bundles())?;
         Ok(target)
     }
 
@@ -186,7 +186,7 @@ impl Store {
 
     fn publish_record(&self, scratch: Scratch, path: &StorePath) -> Result<(), StoreError> {
         scratch.publish(&self.record_path(path))?;
-        write::sync_directory(&self.directory.join("records"))
+        write::sync(&self.directory.join("records"))
     }
 
     fn prepare(&self) -> Result<(), StoreError> {

@@ -19,7 +19,7 @@ use crate::bundle::nar::NarHasher;
 use crate::bundle::{NarHash, Tree};
 
 /// Stays in the second-level cache between the kernel's copy and the hash.
-const BUFFER: usize = 128 * 1024;
+const BUFFER: usize = 256 * 1024;
 
 /// What a directory tree on disk is.
 #[derive(Debug)]

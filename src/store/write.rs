@@ -4,7 +4,8 @@
 
 use std::fs::File;
 use std::io::{ErrorKind, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::thread;
 
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, Timespec, Timestamps};
 
@@ -16,6 +17,9 @@ pub(super) const EXECUTABLE: u32 = 0o555;
 pub(super) const DIRECTORY: u32 = 0o555;
 /// Seconds after the epoch, as in a Nix store.
 pub(super) const MTIME: i64 = 1;
+
+/// Enough for the files of a usual bundle to share one commit of the journal.
+const SYNC_THREADS: usize = 16;
 
 const TIME: Timespec = Timespec { tv_sec: MTIME, tv_nsec: 0 };
 const TIMES: Timestamps = Timestamps { last_access: TIME, last_modification: TIME };
@@ -71,16 +75,35 @@ pub(super) fn create_directory(path: &Path) -> Result<(), StoreError> {
     }
 }
 
-/// Makes everything written so far durable: one call for the whole file system, several times
-/// cheaper than one for each file.
-pub(super) fn sync_all(within: &File, path: &Path) -> Result<(), StoreError> {
-    #[cfg(target_os = "linux")]
-    return rustix::fs::syncfs(within).at("write", path);
-    #[cfg(not(target_os = "linux"))]
-    within.sync_all().at("write", path).map(|()| rustix::fs::sync())
+/// Makes the files and directories of the tree durable, and another file.
+///
+/// Several threads, since a journal commits once for all that wait for it: three times faster
+/// than one file after the other. `syncfs` is faster still, until another program has a
+/// gigabyte to write.
+pub(super) fn sync_all(root: &Path, steps: &[Step<'_>], other: &Path) -> Result<(), StoreError> {
+    let inside = steps.iter().filter_map(|step| match *step {
+        Step::File { path, .. } => Some(root.join(path)),
+        Step::Leave { path: "" } => Some(root.to_owned()),
+        Step::Leave { path } => Some(root.join(path)),
+        Step::Enter { .. } => None,
+    });
+    let paths: Vec<PathBuf> = inside.chain([other.to_owned()]).collect();
+    let sync = |paths: &[PathBuf]| paths.iter().try_for_each(|path| sync(path));
+    thread::scope(|scope| {
+        let share = paths.len().div_ceil(SYNC_THREADS);
+        let started = paths.chunks(share).map(|share| {
+            // Where no thread is to be had, this one does the work.
+            thread::Builder::new().spawn_scoped(scope, move || sync(share)).map_err(|_| share)
+        });
+        let started: Vec<_> = started.collect();
+        started.into_iter().try_for_each(|thread| match thread {
+            Ok(thread) => thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+            Err(share) => sync(share),
+        })
+    })
 }
 
-/// Makes the names in a directory durable.
-pub(super) fn sync_directory(path: &Path) -> Result<(), StoreError> {
-    File::open(path).and_then(|directory| directory.sync_all()).at("write", path)
+/// Makes a file, or the names in a directory, durable.
+pub(super) fn sync(path: &Path) -> Result<(), StoreError> {
+    File::open(path).and_then(|file| file.sync_all()).at("write", path)
 }

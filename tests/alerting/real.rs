@@ -136,7 +136,7 @@ years = ["2026"]
 #[test]
 fn a_file_with_everything_reads_well_and_is_accepted() {
     let stack = stack(&format!("{ALERTMANAGER}{EVERYTHING}"));
-    let errors: Vec<String> = check::all(&stack, &Default::default()).iter().map(line).collect();
+    let errors: Vec<String> = check::alerting::check(&stack).iter().map(line).collect();
     assert_eq!(errors, Vec::<String>::new());
     let text = amtool_accepts(&stack);
     let golden = include_str!("everything.yml");

@@ -1,6 +1,8 @@
 //! What tests stand on: projects in temporary folders, and the real programs that monprov
 //! provisions. Everything waits for conditions, never for fixed times.
 
+pub mod by_hand;
+pub mod crash;
 pub mod daemon;
 pub mod http;
 pub mod model;
@@ -8,6 +10,7 @@ pub mod parts;
 pub mod project;
 pub mod resolved;
 pub mod stack;
+pub mod trees;
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};

@@ -1,0 +1,1 @@
+//! Grafana's files; dashboards are held against Grafana's own types by the real `tsc`.
