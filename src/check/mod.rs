@@ -18,12 +18,13 @@ use catalog::Catalogs;
 
 /// Everything that is wrong with a stack.
 pub fn all(stack: &Stack, catalogs: &Catalogs) -> Vec<Finding> {
+    let sources = rules::sources(stack, catalogs);
     let mut findings = alerting::check(stack);
     findings.extend(versions::check(stack));
-    findings.extend(rules::check(stack, catalogs));
+    findings.extend(rules::check(stack, &sources));
     findings.extend(services::check(stack));
     findings.extend(images::check(stack));
-    findings.extend(dashboards::check(stack, &rules::sources(stack, catalogs)));
+    findings.extend(dashboards::check(stack, &sources));
     findings
 }
 

@@ -18,9 +18,8 @@ use crate::stack::{AlertRule, Group, Rule, Source, Stack, Version};
 pub use super::promql::CODES;
 
 /// Everything that is wrong with the stack's rules.
-pub fn check(stack: &Stack, catalogs: &Catalogs) -> Vec<Finding> {
-    let sources = sources(stack, catalogs);
-    let mut checker = Checker { sources: &sources, findings: vec![] };
+pub fn check(stack: &Stack, sources: &Sources<'_>) -> Vec<Finding> {
+    let mut checker = Checker { sources, findings: vec![] };
     checker.groups(stack);
     for group in &stack.groups {
         for rule in &group.rules {

@@ -418,7 +418,7 @@ fn a_project_brings_catalogues_of_its_own() {
 /// The findings of a profile's rules as `code severity path: message`.
 fn rule_findings(more: &str) -> Vec<String> {
     let (stack, catalogs) = (stack(&format!("{STACK}{more}")), Catalogs::default());
-    rules::check(&stack, &catalogs)
+    rules::check(&stack, &rules::sources(&stack, &catalogs))
         .iter()
         .map(|f| {
             let severity = match f.severity {

@@ -34,11 +34,14 @@ pub struct Dialect {
 }
 
 impl Dialect {
+    /// All that any Prometheus understands.
+    pub const NEWEST: Dialect = Dialect { version: Version::new(u32::MAX, 0, 0), experimental: true };
+
     /// Of the stack's Prometheus; of the newest where its version is not known.
     pub fn of(stack: &Stack) -> Self {
         let service = stack.service_of(ServiceKind::Prometheus);
         Dialect {
-            version: service.and_then(|s| s.version).unwrap_or(Version::new(u32::MAX, 0, 0)),
+            version: service.and_then(|s| s.version).unwrap_or(Self::NEWEST.version),
             experimental: service
                 .is_some_and(|s| s.args.iter().any(|a| a.contains("promql-experimental-functions"))),
         }
