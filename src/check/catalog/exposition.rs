@@ -167,3 +167,79 @@ fn short(text: &str) -> String {
     let sentence = text.split_once(". ").map_or(text.as_str(), |(first, _)| first);
     sentence.trim_end_matches('.').chars().take(120).collect::<String>().trim().to_owned()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines(text: &str) -> Vec<String> {
+        let catalog = from_exposition(text).unwrap();
+        catalog
+            .metrics
+            .iter()
+            .map(|(name, m)| format!("{name} {:?} {} {:?} {}", m.kind, m.labels.join(","), m.buckets, m.help))
+            .collect()
+    }
+
+    #[test]
+    fn the_text_format() {
+        let text = "# HELP http_requests_total Requests, \\\"all\\\". Since the start.\n\
+            # TYPE http_requests_total counter\n\
+            http_requests_total{code=\"200\",path=\"/a\\\"},{b\"} 10 1700000000000\n\
+            http_requests_total{code=\"500\",} 1e3\n\
+            # TYPE latency histogram\n\
+            latency_bucket{path=\"/\",le=\"0.5\"} 1\n\
+            latency_bucket{path=\"/\",le=\"2.5\"} 1\n\
+            latency_bucket{path=\"/\",le=\"+Inf\"} 1\n\
+            latency_sum{path=\"/\"} 1\nlatency_count{path=\"/\"} 1\n\
+            # TYPE size summary\n\
+            size{quantile=\"0.5\"} NaN\nsize_sum 0\nsize_count 0\n\
+            # just a remark\n\n\
+            untyped -Inf\n";
+        assert_eq!(
+            lines(text),
+            [
+                "http_requests_total Counter code,path [] Requests, \\\"all\\\"",
+                "latency Histogram path [0.5, 2.5] ",
+                "size Summary  [] ",
+                "untyped Untyped  [] ",
+            ]
+        );
+    }
+
+    #[test]
+    fn open_metrics() {
+        let text = "# TYPE jobs counter\n# HELP jobs Jobs\njobs_total{kind=\"a\"} 1.0 # {trace=\"x\"} 1\n\
+            jobs_created{kind=\"a\"} 1.7e9\n# TYPE build info\nbuild_info{version=\"1\"} 1\n# EOF\n";
+        assert_eq!(
+            lines(text),
+            [
+                "build_info Gauge version [] ",
+                "jobs_created Untyped kind [] ",
+                "jobs_total Counter kind [] Jobs"
+            ]
+        );
+    }
+
+    #[test]
+    fn several_scrapes_are_merged() {
+        let mut first = from_exposition("# TYPE a gauge\na{x=\"1\"} 1\n").unwrap();
+        first.merge(from_exposition("# TYPE a gauge\na{y=\"1\"} 1\nb 1\n").unwrap());
+        assert_eq!(first.metrics["a"].labels, ["x", "y"]);
+        assert!(first.metrics.contains_key("b"));
+    }
+
+    #[test]
+    fn what_is_no_exposition() {
+        for (text, line) in [
+            ("<html>", 1),
+            ("a 1\nb", 2),
+            ("a{x=1} 1", 1),
+            ("a{x=\"1 1", 1),
+            ("# TYPE a thing", 1),
+            ("{\"error\": 1}", 1),
+        ] {
+            assert_eq!(from_exposition(text).unwrap_err().line, line, "{text}");
+        }
+    }
+}

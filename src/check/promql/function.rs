@@ -180,3 +180,42 @@ static FUNCTIONS: [Function; 85] = [
     function("vector", &[S]),
     function("year", &[V]).optional(1),
 ];
+
+#[cfg(test)]
+mod tests {
+    use promql_parser::parser;
+
+    use super::*;
+
+    #[test]
+    fn the_table_is_sorted_and_agrees_with_the_parser() {
+        assert!(FUNCTIONS.is_sorted_by(|a, b| a.name < b.name));
+        for function in FUNCTIONS.iter().filter(|f| f.name != "holt_winters") {
+            let arguments: Vec<&str> = function
+                .arguments
+                .iter()
+                .map(|t| match t {
+                    V => "s0",
+                    R => "s0 [5m]",
+                    S => "1",
+                    T => "\"x\"",
+                })
+                .collect();
+            let call = |count: usize| {
+                let written = arguments
+                    .iter()
+                    .copied()
+                    .chain(std::iter::repeat("s0"))
+                    .take(count)
+                    .collect::<Vec<_>>()
+                    .join(", ");
+                parser::parse(&format!("{}({written})", function.name))
+            };
+            let most = arguments.len();
+            assert!(call(most).is_ok(), "{}: {:?}", function.name, call(most));
+            assert!(call(most - function.optional).is_ok(), "{}", function.name);
+            assert_eq!(function.takes(most + 1), function.repeats, "{}", function.name);
+            assert!(function.repeats || call(most + 1).is_err(), "{}", function.name);
+        }
+    }
+}

@@ -166,3 +166,61 @@ pub fn check_query(expr: &str, place: &Place, sources: &Sources<'_>) -> Vec<Find
     let written = |r| map.original(r);
     checked.faults.into_iter().map(|f| f.into_finding(place.clone(), &written, expr.len())).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(expr: &str, version: Version, experimental: bool) -> String {
+        match parse(expr, Dialect { version, experimental }) {
+            Ok(_) => "accepted".into(),
+            Err(fault) => format!("{} {}; {}", fault.code.id, fault.message, fault.label),
+        }
+    }
+
+    #[test]
+    fn each_prometheus_has_its_own_dialect() {
+        let (old, new) = (Version::new(2, 42, 0), Version::new(3, 14, 0));
+        for (expr, in_old, in_new) in [
+            ("up[5m]", "accepted", "accepted"),
+            ("rate(up[300])", "M101 unexpected `300` after `[`", "accepted"),
+            ("up > 5m", "M103 unexpected `5m`", "accepted"),
+            ("{\"http.requests\", \"the.label\"=\"x\"}", "M101 unexpected", "accepted"),
+            ("sum by (\"the.label\") (up)", "M101 unexpected", "accepted"),
+            (
+                "histogram_avg(up)",
+                "M103 Prometheus 2.42.0 has no `histogram_avg`; exists since 2.51.0",
+                "accepted",
+            ),
+            (
+                "holt_winters(up[5m], 0.5, 0.5)",
+                "accepted",
+                "M103 Prometheus 3 has no function `holt_winters`",
+            ),
+            ("first_over_time(up[5m])", "M103 Prometheus 2.42.0 has no", "accepted"),
+            ("limitk(1, up)", "M103 Prometheus 2.42.0 has no", "M103 `limitk` is experimental"),
+            (
+                "sort_by_label(up, \"job\")",
+                "M103 Prometheus 2.42.0 has no",
+                "M103 `sort_by_label` is experimental",
+            ),
+        ] {
+            assert!(said(expr, old, false).starts_with(in_old), "{expr}: {}", said(expr, old, false));
+            assert!(said(expr, new, false).starts_with(in_new), "{expr}: {}", said(expr, new, false));
+            let allowed = expr.starts_with("holt") || said(expr, new, true) == "accepted";
+            assert!(allowed, "{expr}: {}", said(expr, new, true));
+        }
+    }
+
+    #[test]
+    fn places_lead_back_through_variables() {
+        let text = "rate(a{b=~\"$x\"}[$__rate_interval]) foo";
+        let (replaced, positions) = without_variables(text);
+        let fault = parse(&replaced, Dialect::NEWEST).unwrap_err();
+        assert_eq!(text.get(positions.original(fault.range)), Some("foo"));
+        let (replaced, positions) = without_variables("$a + ${b:regex} * [[c]]");
+        let at = replaced.rfind("__variable__").unwrap();
+        assert_eq!(positions.original(at..replaced.len()), 18..23);
+        assert_eq!(positions.original(at + 2..at + 4), 18..23);
+    }
+}
