@@ -3,19 +3,18 @@
 
 use std::collections::BTreeMap;
 
-use sha2::{Digest, Sha256};
-
 use crate::bundle::manifest::{self, Manifest};
 use crate::bundle::{StoreName, Tree};
 use crate::check;
 use crate::check::catalog::Catalogs;
 use crate::diagnostic::{Code, Finding, Place, has_errors};
+use crate::memo::{self, Inputs};
 use crate::oracle::{self, Oracle};
 use crate::profile::codes::{M014, M015};
 use crate::profile::layers::Sources;
 use crate::profile::provenance::Map;
 use crate::profile::{self, Profile};
-use crate::project::{self, Project};
+use crate::project::Project;
 use crate::render;
 use crate::secret::{self, Environment, Resolved};
 use crate::stack::Stack;
@@ -168,7 +167,7 @@ fn resolved(stack: &Stack, tree: &Tree, options: &Options, report: &mut Report) 
     if !options.secrets {
         return None;
     }
-    match secret::resolve(stack, &options.environment) {
+    match secret::resolve(&stack.secrets, &options.environment) {
         Ok(resolved) => {
             report.findings.extend(secret::leaks(tree, &resolved.values));
             Some(resolved)
@@ -218,42 +217,40 @@ fn manifest(
 
 /// Builds a profile into the store. Unchanged inputs are answered from the memo.
 pub fn build(project: &Project, name: &str, options: &Options) -> Result<Built, Failure> {
-    let loaded = load(project, name, &options.environment)?;
     let store = Store::open(&project.state)?;
-    let key = memo_key(&loaded, options.oracle);
+    let note = memo::note(name, options);
     if !options.rebuild
-        && !has_errors(&loaded.report.findings)
-        && let Some(path) = store.memo_get(&key)?
+        && let Some(inputs) = store.note_get::<Inputs>(&note)
+        && inputs.unchanged(project, options)
+        && let Some(path) = store.memo_get(&inputs.key)?
+        && let Some(secrets) = prove_secrets(&inputs, &path, options)?
     {
-        let secrets = prove_secrets(&loaded, &path, options)?;
         return Ok(Built { path, evaluation: None, secrets });
     }
+    let loaded = load(project, name, &options.environment)?;
+    let inputs = Inputs::of(project, &loaded, options);
     let evaluation = evaluate(loaded, options)?;
     let path = store.put(&evaluation.tree, name, &record(&evaluation))?;
-    store.memo_put(&key, &path)?;
+    store.memo_put(&inputs.key, &path)?;
+    store.note_put(&note, &inputs)?;
     let secrets = evaluation.resolved.as_ref().map(|r| r.providers.clone()).unwrap_or_default();
     Ok(Built { path, evaluation: Some(Box::new(evaluation)), secrets })
 }
 
 /// The memo knows the files, but not whether today's secrets resolve and stay out of them.
+/// `None` where something is wrong with them: the whole way then says what.
 fn prove_secrets(
-    loaded: &Loaded,
+    inputs: &Inputs,
     path: &StorePath,
     options: &Options,
-) -> Result<BTreeMap<&'static str, usize>, Failure> {
-    if !options.secrets || loaded.profile.secrets.is_empty() {
-        return Ok(BTreeMap::new());
+) -> Result<Option<BTreeMap<&'static str, usize>>, Failure> {
+    if !options.secrets || inputs.secrets.is_empty() {
+        return Ok(Some(BTreeMap::new()));
     }
-    let (stack, _) = resolve::resolve(&loaded.profile, &loaded.files);
+    let Ok(resolved) = secret::resolve(&inputs.secrets, &options.environment) else { return Ok(None) };
     let tree = crate::store::read_tree(path.path())?;
-    let mut report = Report { sources: loaded.report.sources.clone(), ..Report::default() };
-    match resolved(&stack, &tree, options, &mut report) {
-        Some(resolved) if report.findings.is_empty() => Ok(resolved.providers),
-        _ => {
-            report.map = Some(Map { root: loaded.profile.root.clone(), files: loaded.profile.files.clone() });
-            Err(Failure::Refused(Box::new(report)))
-        }
-    }
+    let clean = secret::leaks(&tree, &resolved.values).is_empty();
+    Ok(clean.then_some(resolved.providers))
 }
 
 /// What stands beside the bundle: this program's version and the lines that values came from.
@@ -275,34 +272,4 @@ pub fn codes() -> Vec<&'static Code> {
     codes.extend(secret::CODES.iter().chain(oracle::CODES).copied());
     codes.sort_by_key(|code| code.id);
     codes
-}
-
-/// The digest of everything that a bundle depends on.
-fn memo_key(loaded: &Loaded, oracle: Oracle) -> [u8; 32] {
-    let mut hash = Sha256::new();
-    let mut put = |label: &str, bytes: &[u8]| {
-        hash.update((label.len() as u64).to_le_bytes());
-        hash.update(label);
-        hash.update((bytes.len() as u64).to_le_bytes());
-        hash.update(bytes);
-    };
-    put("monprov", project::engine_identity().as_bytes());
-    put("oracle", format!("{oracle:?}").as_bytes());
-    put("profile", loaded.profile.name.as_bytes());
-    put("layers", loaded.profile.layers.join("\n").as_bytes());
-    put("settings", loaded.profile.root.to_json().to_string().as_bytes());
-    for (name, value) in &loaded.profile.vars {
-        put(name, value.as_bytes());
-    }
-    for (name, text) in &loaded.files.rules {
-        put(name, text.as_bytes());
-    }
-    for (dashboard, (name, text)) in &loaded.files.dashboards {
-        put(dashboard, name.as_bytes());
-        put(name, text.as_bytes());
-    }
-    for (name, text) in &loaded.catalogs {
-        put(name, text.as_bytes());
-    }
-    hash.finalize().into()
 }

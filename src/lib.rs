@@ -21,6 +21,7 @@ pub mod stack;
 
 pub mod cli;
 pub mod engine;
+mod memo;
 pub mod oracle;
 pub mod project;
 pub mod secret;

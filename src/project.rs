@@ -94,6 +94,23 @@ impl Project {
         self.text(&self.profiles.join(file))
     }
 
+    /// How people name a file beside the profiles.
+    pub(crate) fn shown(&self, file: &str) -> String {
+        format!("{}/{file}", self.shown)
+    }
+
+    /// The names of the files that a pattern matches now.
+    pub(crate) fn names_of(&self, pattern: &str) -> Vec<String> {
+        let paths = self.matching(pattern).unwrap_or_default();
+        paths.iter().map(|p| p.strip_prefix(&self.root).unwrap_or(p).display().to_string()).collect()
+    }
+
+    /// SHA-256 of a file as it is now, by its name for people.
+    pub(crate) fn digest(&self, name: &str) -> Option<String> {
+        let (_, text) = self.text(&self.root.join(name)).ok()?;
+        Some(crate::bundle::manifest::sha256(text.as_bytes()))
+    }
+
     fn matching(&self, pattern: &str) -> Result<Vec<PathBuf>, String> {
         inside(pattern)?;
         let full = format!("{}/{pattern}", glob::Pattern::escape(&self.profiles.to_string_lossy()));

@@ -145,7 +145,7 @@ fn killed_everywhere(user: Option<u32>) {
             assert_eq!(names(&state.join("memo")).len(), 1, "{point:?}");
         },
     );
-    println!("{} points found, {} tested", report.found.len(), report.tested());
+    eprintln!("{} points found, {} tested", report.found.len(), report.tested());
     crash::assert_only_equals_missed(&report);
     assert_eq!(report.tested(), checked);
     assert!(checked > 30, "only {checked} points: is this put still what it was?");

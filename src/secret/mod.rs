@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 
 use crate::bundle::Tree;
 use crate::diagnostic::{Code, Finding, Path, Place};
-use crate::stack::{SecretSource, Stack};
+use crate::stack::SecretSource;
 
 pub use env::Environment;
 
@@ -69,11 +69,14 @@ pub struct Resolved {
     pub providers: BTreeMap<&'static str, usize>,
 }
 
-/// Resolves every secret of a stack; all that fail are reported.
-pub fn resolve(stack: &Stack, provider: &dyn Provider) -> Result<Resolved, Vec<Finding>> {
+/// Resolves secrets; all that fail are reported.
+pub fn resolve(
+    secrets: &BTreeMap<String, Vec<SecretSource>>,
+    provider: &dyn Provider,
+) -> Result<Resolved, Vec<Finding>> {
     let mut resolved = Resolved::default();
     let mut findings = vec![];
-    for (name, sources) in &stack.secrets {
+    for (name, sources) in secrets {
         let mut answers = vec![];
         let found = sources.iter().find_map(|source| match provider.get(source) {
             Ok(Some(secret)) => Some(secret),

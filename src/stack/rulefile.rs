@@ -74,14 +74,39 @@ pub fn groups(files: &[(String, String)], existing: &[Group]) -> (Vec<Group>, Ve
     let mut taken: Vec<String> = existing.iter().map(|g| g.file.clone()).collect();
     let mut groups = vec![];
     let mut findings = vec![];
-    for (file, text) in files {
+    for ((file, text), form) in files.iter().zip(forms(files)) {
         let stem = file.rsplit('/').next().unwrap_or(file);
         let stem = stem.strip_suffix(".yml").or_else(|| stem.strip_suffix(".yaml")).unwrap_or(stem);
         let output = file_name(stem, &mut taken);
         let mut reader = Reader { file, text, output: &output, findings: &mut findings };
-        groups.extend(reader.read());
+        groups.extend(reader.read(form));
     }
     (groups, findings)
+}
+
+type Form = Result<FileForm, serde_saphyr::Error>;
+
+/// The files as YAML, in their order. Parsing is most of the work, so it is shared out.
+fn forms(files: &[(String, String)]) -> Vec<Form> {
+    let parse = |(_, text): &(String, String)| {
+        serde_saphyr::from_str_with_options(text, serde_saphyr::options! { with_snippet: false })
+    };
+    let workers = std::thread::available_parallelism().map_or(1, usize::from).min(8);
+    if files.len() < 2 || workers < 2 {
+        return files.iter().map(parse).collect();
+    }
+    let size = files.len().div_ceil(workers);
+    std::thread::scope(|scope| {
+        let running: Vec<_> = files
+            .chunks(size)
+            .map(|chunk| (chunk, scope.spawn(move || chunk.iter().map(parse).collect::<Vec<_>>())))
+            .collect();
+        running
+            .into_iter()
+            // A thread that could not finish is done again here, where its panic belongs.
+            .flat_map(|(chunk, thread)| thread.join().unwrap_or_else(|_| chunk.iter().map(parse).collect()))
+            .collect()
+    })
 }
 
 /// A file name for rules, not yet taken.
@@ -110,9 +135,8 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    fn read(&mut self) -> Vec<Group> {
-        let options = serde_saphyr::options! { with_snippet: false };
-        let form: FileForm = match serde_saphyr::from_str_with_options(self.text, options) {
+    fn read(&mut self, form: Form) -> Vec<Group> {
+        let form = match form {
             Ok(form) => form,
             Err(error) => {
                 let range = error.location().map_or(0..0, |l| self.range(&l));

@@ -161,6 +161,26 @@ impl Store {
         link::replace(&Path::new("../store").join(path.name().as_str()), &self.memo_path(key))
     }
 
+    /// A note beside the memo, if it is there and readable.
+    #[expect(clippy::disallowed_methods, reason = "the store is on disk")]
+    pub fn note_get<T: serde::de::DeserializeOwned>(&self, key: &[u8; 32]) -> Option<T> {
+        let text = std::fs::read(self.note_path(key)).ok()?;
+        serde_json::from_slice(&text).ok()
+    }
+
+    /// Writes a note. It is a hint: one that is lost costs a build, so it is not synced.
+    pub fn note_put<T: serde::Serialize>(&self, key: &[u8; 32], note: &T) -> Result<(), StoreError> {
+        self.prepare()?;
+        let scratch = Scratch::file(&self.bundles())?;
+        let text = serde_json::to_vec(note).map_err(std::io::Error::from).at("write", scratch.path())?;
+        std::io::Write::write_all(&mut scratch.lock(), &text).at("write", scratch.path())?;
+        scratch.publish(&self.note_path(key))
+    }
+
+    fn note_path(&self, key: &[u8; 32]) -> PathBuf {
+        self.directory.join("memo").join(format!("{}.json", crate::bundle::listing::hex(key)))
+    }
+
     /// Points `link` to the bundle and registers it as a root, so that the bundle is kept.
     pub fn out_link(&self, link: &Path, path: &StorePath) -> Result<(), StoreError> {
         let link = std::path::absolute(link).at("find", link)?;

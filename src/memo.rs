@@ -1,0 +1,68 @@
+//! What a build read, so that the next one can see that nothing has changed without reading,
+//! merging and checking the profile again.
+//!
+//! A note per profile and set of options lists every input with its digest. If all are as
+//! they were, it names the key under which the store knows the bundle.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::bundle::manifest::sha256;
+use crate::engine::{Loaded, Options};
+use crate::project::{self, Project};
+use crate::stack::SecretSource;
+
+/// The inputs of a build.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Inputs {
+    /// Layers, rule files, dashboards and catalogues: SHA-256 by name relative to the project.
+    files: BTreeMap<String, String>,
+    /// What the patterns of `rules.files` matched.
+    patterns: BTreeMap<String, Vec<String>>,
+    /// Variables as the environment had them.
+    vars: BTreeMap<String, Option<String>>,
+    /// The secrets that have to be resolved again.
+    pub(crate) secrets: BTreeMap<String, Vec<SecretSource>>,
+    /// Names the bundle in the store's memo.
+    pub(crate) key: [u8; 32],
+}
+
+/// Names the note: what decides about a build besides its inputs.
+pub(crate) fn note(profile: &str, options: &Options) -> [u8; 32] {
+    let text = format!("{}\0{:?}\0{profile}", project::engine_identity(), options.oracle);
+    Sha256::digest(text).into()
+}
+
+impl Inputs {
+    pub(crate) fn of(project: &Project, loaded: &Loaded, options: &Options) -> Self {
+        let profile = &loaded.profile;
+        let texts = &loaded.report.sources;
+        let mut files: BTreeMap<_, _> =
+            texts.iter().map(|(n, t)| (n.clone(), sha256(t.as_bytes()))).collect();
+        for (name, text) in &loaded.catalogs {
+            files.insert(project.shown(name), sha256(text.as_bytes()));
+        }
+        let patterns = &profile.settings.rules.files;
+        let used = profile.settings.secrets.iter().filter(|(name, _)| profile.secrets.contains(*name));
+        let mut inputs = Inputs {
+            files,
+            patterns: patterns.iter().map(|p| (p.clone(), project.names_of(p))).collect(),
+            vars: profile.vars.keys().map(|name| (name.clone(), options.environment.var(name))).collect(),
+            secrets: used.map(|(name, sources)| (name.clone(), sources.as_slice().to_vec())).collect(),
+            key: [0; 32],
+        };
+        let text = serde_json::to_vec(&inputs).unwrap_or_default();
+        let salt = note(&profile.name, options);
+        inputs.key = Sha256::new().chain_update(salt).chain_update(text).finalize().into();
+        inputs
+    }
+
+    /// True where every input is as it was.
+    pub(crate) fn unchanged(&self, project: &Project, options: &Options) -> bool {
+        self.vars.iter().all(|(name, value)| options.environment.var(name) == *value)
+            && self.patterns.iter().all(|(pattern, names)| project.names_of(pattern) == *names)
+            && self.files.iter().all(|(name, digest)| project.digest(name).as_ref() == Some(digest))
+    }
+}
