@@ -95,17 +95,18 @@ fn forms(files: &[(String, String)]) -> Vec<Form> {
     if files.len() < 2 || workers < 2 {
         return files.iter().map(parse).collect();
     }
-    let size = files.len().div_ceil(workers);
+    let (mine, theirs) = files.split_at(files.len() / workers);
     std::thread::scope(|scope| {
-        let running: Vec<_> = files
-            .chunks(size)
-            .map(|chunk| (chunk, scope.spawn(move || chunk.iter().map(parse).collect::<Vec<_>>())))
-            .collect();
-        running
-            .into_iter()
+        let size = theirs.len().div_ceil(workers - 1);
+        let all = move |part: &[(String, String)]| part.iter().map(parse).collect::<Vec<Form>>();
+        let running: Vec<_> =
+            theirs.chunks(size).map(|part| (part, scope.spawn(move || all(part)))).collect();
+        let mut forms = all(mine);
+        for (part, thread) in running {
             // A thread that could not finish is done again here, where its panic belongs.
-            .flat_map(|(chunk, thread)| thread.join().unwrap_or_else(|_| chunk.iter().map(parse).collect()))
-            .collect()
+            forms.extend(thread.join().unwrap_or_else(|_| all(part)));
+        }
+        forms
     })
 }
 
