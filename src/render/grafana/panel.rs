@@ -222,6 +222,7 @@ fn options(panel: PanelType) -> Value {
         PanelType::Table => json!({ "showHeader": true, "cellHeight": "sm", "frameIndex": 0 }),
         PanelType::PieChart => json!({
             "reduceOptions": reduce,
+            "orientation": "auto",
             "pieType": "donut",
             "sort": "desc",
             "displayLabels": ["percent"],
