@@ -9,6 +9,7 @@ use proptest::prelude::*;
 use serde_json::json;
 use tempfile::TempDir;
 
+use crate::support::project::Project;
 use crate::support::trees;
 
 /// The real Nix, with a store of its own.
@@ -90,6 +91,17 @@ proptest! {
         let ours = StoreName::of(&Tree::new().nar_hash().unwrap(), &name).unwrap();
         prop_assert_eq!(nix.add(&path), ours.to_string());
     }
+}
+
+#[test]
+fn nix_agrees_on_the_bundle_of_the_reference_stack() {
+    let project = Project::reference();
+    let output = project.run("build prod --env-file profiles/prod.env.example --oracle off").succeeds();
+    let bundle = project.path(&output.last_line().replace("$PROJECT/", ""));
+    let nix = Nix::new();
+    assert_eq!(nix.hash(&bundle), hash_directory(&bundle).unwrap().to_string());
+    let copy = copy_called("prod", &bundle, project.root());
+    assert_eq!(nix.add(&copy), bundle.file_name().unwrap().to_str().unwrap());
 }
 
 #[test]
