@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use super::images::Reference;
 use crate::diagnostic::{Code, Finding, Place, nearest};
+use crate::render::command::{command, sets_flag};
 use crate::stack::{Runtime, Scrape, Service, ServiceKind, Stack};
 
 macro_rules! codes {
@@ -62,6 +64,18 @@ container's environment instead, where `docker inspect` shows it.
     M313 "a service that everyone can reach"
 "Its port is published on all addresses of the host, and Prometheus and Alertmanager ask nobody for a
 password. Publish it on 127.0.0.1 and put a proxy with authentication before it."
+
+    M314 "an image without a shell"
+"Health checks by `health.http` and the wrapper that hands over secrets are small shell scripts; images
+built `FROM scratch` or distroless have no shell. Take the variant of the image that has one, or do
+without: a `health.command` that the image has, and `secret_files` or `allow_env` for secrets.
+
+    image = \"oliver006/redis_exporter:v1.90.0-alpine\"
+    health.command = [\"/bin/promtool\", \"check\", \"healthy\"]"
+
+    M315 "a flag that monprov passes itself"
+"monprov passes the path of the configuration in the bundle. With another one the tool would run on a
+configuration that nobody checked."
 }
 
 pub fn check(stack: &Stack) -> Vec<Finding> {
@@ -91,9 +105,8 @@ fn ports(stack: &Stack, findings: &mut Vec<Finding>) {
             Runtime::Compose => service.publish_address.as_str(),
         };
         let others = used.entry(port).or_default();
-        let clash = others
-            .iter()
-            .find(|(_, other, _)| *other == address || *other == "0.0.0.0" || address == "0.0.0.0");
+        let clash =
+            others.iter().find(|(_, other, _)| *other == address || everywhere(other) || everywhere(address));
         if let Some((first, _, key)) = clash {
             let message = format!("`{}` and `{}` both listen on port {port}", first.name, service.name);
             findings.push(
@@ -104,6 +117,11 @@ fn ports(stack: &Stack, findings: &mut Vec<Finding>) {
         }
         others.push((service, address, key));
     }
+}
+
+/// All addresses of the host.
+fn everywhere(address: &str) -> bool {
+    ["0.0.0.0", "::", "[::]"].contains(&address)
 }
 
 /// `publish`, or the `port` that stands for it.
@@ -194,22 +212,64 @@ fn one(stack: &Stack, service: &Service, findings: &mut Vec<Finding>) {
             findings.push(Finding::error(&M309, place, format!("`{volume}` can't be a volume's name")));
         }
     }
-    let secret = service.environment.iter().find(|(_, text)| text.is_secret());
-    if let (Some((variable, _)), Runtime::Compose, [], false) =
-        (secret, stack.runtime, service.entrypoint.as_slice(), service.allow_env)
-        && service.kind == ServiceKind::Exporter
-    {
-        let place = Place::setting(service.at.join("environment").join(variable));
-        findings.push(
-            Finding::error(&M308, place, format!("the secret in `{variable}` can't be handed over"))
-                .label("write out the image's `entrypoint`, or set `allow_env = true`"),
-        );
+    let mut places = BTreeMap::new();
+    for (volume, path) in &service.volumes {
+        if let Some(first) = places.insert(path.trim_end_matches('/'), volume) {
+            let place = Place::setting(service.at.join("volumes").join(volume));
+            let message = format!("`{first}` and `{volume}` are mounted at the same place");
+            findings.push(Finding::error(&M309, place, message));
+        }
     }
-    let open = ["0.0.0.0", "::", "[::]"].contains(&service.publish_address.as_str());
-    if open && service.publish.is_some() && stack.runtime == Runtime::Compose {
+    if service.kind != ServiceKind::Exporter {
+        let flag = |arg: &String| sets_flag(std::slice::from_ref(arg), "config.file");
+        if let Some(index) = service.args.iter().position(flag) {
+            let place = Place::setting(service.at.join("args").join(index));
+            let message = format!("monprov passes `--config.file` to `{name}` itself");
+            findings.push(Finding::error(&M315, place, message).label("leave it out"));
+        }
+    }
+    if stack.runtime == Runtime::Compose {
+        scripts(stack, service, findings);
+    }
+    if everywhere(&service.publish_address) && service.publish.is_some() && stack.runtime == Runtime::Compose
+    {
         let message = format!("`{name}` is published on all addresses of the host");
         findings.push(Finding::advice(&M313, key("publish_address"), message));
     }
+}
+
+/// What the scripts of the bundle need of an image.
+fn scripts(stack: &Stack, service: &Service, findings: &mut Vec<Finding>) {
+    let command = command(stack, service, &BTreeMap::new());
+    for variable in command.secret_environment.keys() {
+        let place = Place::setting(service.at.join("environment").join(variable));
+        let message = format!("the secret in `{variable}` can't be handed over");
+        if service.entrypoint.is_empty() {
+            findings.push(
+                Finding::error(&M308, place, message)
+                    .label("write out the image's `entrypoint`, or set `allow_env = true`"),
+            );
+        }
+    }
+    let Some(image) = service.image.as_deref().filter(|image| has_no_shell(image)) else { return };
+    let place = || Place::setting(service.at.join("image"));
+    if !command.secret_environment.is_empty() {
+        let message = format!("`{image}` has no shell to hand over a secret");
+        findings.push(Finding::error(&M314, place(), message).label("take a variant with a shell"));
+    }
+    if command.health.is_some() && service.health.command.is_empty() {
+        let message = format!("`{image}` has no shell to ask for the health of `{}`", service.name);
+        let finding = Finding::error(&M314, place(), message);
+        findings.push(finding.label("take a variant with a shell, or set `health.command`"));
+    }
+}
+
+/// What is known of images: variants are named in the tag, and the Redis exporter's plain
+/// image is the one built from scratch.
+fn has_no_shell(image: &str) -> bool {
+    let Ok(Reference { repository, tag: Some(tag), .. }) = Reference::parse(image) else { return false };
+    let plain_redis = repository.ends_with("oliver006/redis_exporter") && !tag.contains("alpine");
+    plain_redis || tag.split(['-', '.']).any(|part| part == "distroless" || part == "scratch")
 }
 
 fn circles(stack: &Stack, findings: &mut Vec<Finding>) {

@@ -355,7 +355,7 @@ pub enum DashboardContent {
         refresh: Duration,
         panels: Vec<Panel>,
     },
-    /// An exported dashboard: its text is kept byte for byte.
+    /// An exported dashboard, by its name relative to the project: its text is kept byte for byte.
     File {
         file: String,
         text: String,

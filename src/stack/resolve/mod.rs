@@ -249,14 +249,14 @@ impl Resolver<'_> {
 
     fn dashboard(&mut self, name: &str, dashboard: &set::Dashboard, files: &Files) -> Option<Dashboard> {
         let at = Path::new(["dashboards", name]);
-        if let Some(file) = &dashboard.file {
+        if dashboard.file.is_some() {
             if !dashboard.panels.is_empty() || dashboard.title.is_some() {
                 let message = format!("`{at}` has a file, which says everything");
                 self.error(&M016, at.join("file"), message, "remove the other keys, or the file");
             }
             // A file that can't be read was reported where it was read.
-            let (_, text) = files.dashboards.get(name)?;
-            let content = DashboardContent::File { file: file.clone(), text: text.clone() };
+            let (file, text) = files.dashboards.get(name)?.clone();
+            let content = DashboardContent::File { file, text };
             return Some(Dashboard { name: name.to_owned(), content, at });
         }
         let mut panels: Vec<_> = dashboard.panels.iter().collect();
