@@ -1,6 +1,8 @@
 //! Where a project lies, and reading its files. Everything stays within the project's folder.
 #![expect(clippy::disallowed_methods, reason = "this is where profiles are read from disk")]
 
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use crate::diagnostic::{Finding, Path as Setting, Place};
@@ -20,6 +22,8 @@ pub struct Project {
     shown: String,
     /// Bundles and all else that is written.
     pub state: PathBuf,
+    /// Folders by path, without links.
+    folders: RefCell<HashMap<PathBuf, PathBuf>>,
 }
 
 /// Files of more than this are refused: 16 MiB.
@@ -47,7 +51,7 @@ impl Project {
         };
         let shown = folder.strip_prefix(&root).unwrap_or(&folder).display().to_string();
         let state = state.map_or_else(|| root.join(".monprov"), |s| start.join(s));
-        Ok(Project { root, profiles: folder, shown, state })
+        Ok(Project { root, profiles: folder, shown, state, folders: RefCell::default() })
     }
 
     /// The files that a profile names, and what could not be read.
@@ -120,10 +124,27 @@ impl Project {
         paths.map(|p| p.map_err(|e| e.to_string())).collect()
     }
 
+    /// A path without links in it. A folder is resolved once: its files are many.
+    fn real(&self, path: &Path) -> std::io::Result<PathBuf> {
+        let (Some(folder), Some(file)) = (path.parent(), path.file_name()) else {
+            return std::fs::canonicalize(path);
+        };
+        if std::fs::symlink_metadata(path)?.is_symlink() {
+            return std::fs::canonicalize(path);
+        }
+        let mut folders = self.folders.borrow_mut();
+        if let Some(real) = folders.get(folder) {
+            return Ok(real.join(file));
+        }
+        let real = std::fs::canonicalize(folder)?;
+        folders.insert(folder.to_owned(), real.clone());
+        Ok(real.join(file))
+    }
+
     /// A file's name for people and its text.
     fn text(&self, path: &Path) -> Result<(String, String), String> {
         let name = path.strip_prefix(&self.root).unwrap_or(path).display().to_string();
-        let real = std::fs::canonicalize(path).map_err(|e| format!("{name}: {}", reason(&e)))?;
+        let real = self.real(path).map_err(|e| format!("{name}: {}", reason(&e)))?;
         if !real.starts_with(&self.root) {
             return Err(format!("{name} is a link that leads out of the project"));
         }
