@@ -5,7 +5,7 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 
 use monprov::bundle::Tree;
-use monprov::store::{Difference, Store, StoreError, StorePath};
+use monprov::store::{Difference, Store, StoreError, StorePath, read_tree};
 use proptest::prelude::*;
 use serde_json::json;
 use tempfile::TempDir;
@@ -432,18 +432,6 @@ proptest! {
         let store = Store::open(state.path()).unwrap();
         let path = store.put(&tree, "any", &json!({})).unwrap();
         prop_assert_eq!(store.verify(&path).unwrap(), []);
-        let mut read = Tree::new();
-        for entry in WalkDir::new(path.path()) {
-            let entry = entry.unwrap();
-            if entry.file_type().is_file() {
-                let inside = entry.path().strip_prefix(path.path()).unwrap().to_str().unwrap();
-                let content = fs::read(entry.path()).unwrap();
-                match entry.metadata().unwrap().mode() & 0o111 {
-                    0 => read.insert(inside, content),
-                    _ => read.insert_executable(inside, content),
-                }
-            }
-        }
-        prop_assert_eq!(read, tree);
+        prop_assert_eq!(read_tree(path.path()).unwrap(), tree);
     }
 }

@@ -8,6 +8,7 @@
 //!                                killed one
 //!   records/<id>-<name>.json     how the bundle was made, and its files by digest (schema 1)
 //!   memo/<key>                   link to ../store/<id>-<name>: what a build of these inputs gave
+//!   memo/<key>.json              a note of the engine: which inputs a profile had
 //!   roots/<key>                  link to an out-link outside: what it points to is in use
 //! ```
 //!

@@ -214,12 +214,17 @@ fn kind_name(kind: FileType) -> &'static str {
 pub fn read_tree(bundle: &Path) -> Result<Tree, StoreError> {
     let mut tree = Tree::new();
     for entry in walkdir::WalkDir::new(bundle) {
-        let entry = entry.map_err(std::io::Error::from).at("read", bundle)?;
+        let entry = entry.map_err(io::Error::from).at("read", bundle)?;
         if !entry.file_type().is_file() {
             continue;
         }
         let name = entry.path().strip_prefix(bundle).unwrap_or(entry.path()).to_string_lossy().into_owned();
-        tree.insert(name, std::fs::read(entry.path()).at("read", entry.path())?);
+        let content = std::fs::read(entry.path()).at("read", entry.path())?;
+        let metadata = entry.metadata().map_err(io::Error::from).at("read", entry.path())?;
+        match metadata.mode() & 0o100 {
+            0 => tree.insert(name, content),
+            _ => tree.insert_executable(name, content),
+        }
     }
     Ok(tree)
 }

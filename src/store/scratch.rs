@@ -179,3 +179,44 @@ fn remove(path: &Path) -> io::Result<()> {
         removed => removed,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sweep_takes_left_overs_and_leaves_the_work_of_live_runs() {
+        let parent = tempfile::tempdir().unwrap();
+        let (file, directory) =
+            (Scratch::file(parent.path()).unwrap(), Scratch::directory(parent.path()).unwrap());
+        std::fs::create_dir_all(parent.path().join(".tmp-dead/a/b")).unwrap();
+        for inside in ["a/b", "a", ""] {
+            let path = parent.path().join(".tmp-dead").join(inside);
+            std::fs::set_permissions(path, Permissions::from_mode(0o555)).unwrap();
+        }
+        std::fs::write(parent.path().join(".tmp-dead-file"), "half").unwrap();
+        std::fs::write(parent.path().join("other"), "").unwrap();
+
+        sweep(parent.path()).unwrap();
+
+        let mut left = scan::names(parent.path()).unwrap();
+        left.sort();
+        let mut live: Vec<_> =
+            [&file, &directory].iter().map(|live| live.path().file_name().unwrap().to_owned()).collect();
+        live.push("other".into());
+        live.sort();
+        assert_eq!(left, live);
+
+        drop((file, directory));
+        assert_eq!(scan::names(parent.path()).unwrap(), ["other"]);
+    }
+
+    #[test]
+    fn what_appeared_meanwhile_is_not_replaced() {
+        let parent = tempfile::tempdir().unwrap();
+        let target = parent.path().join("bundle");
+        assert!(Scratch::directory(parent.path()).unwrap().publish_new(&target).unwrap());
+        assert!(!Scratch::directory(parent.path()).unwrap().publish_new(&target).unwrap());
+        assert_eq!(scan::names(parent.path()).unwrap(), ["bundle"]);
+    }
+}
