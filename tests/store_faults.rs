@@ -191,9 +191,7 @@ fn an_ordinary_user_can_put_under_any_umask() {
 
 #[test]
 fn a_store_that_may_not_be_written_says_so_and_stays_as_it_is() {
-    if !is_root() {
-        return;
-    }
+    assert!(is_root(), "this test changes users or mounts, so it runs as root");
     let state = TempDir::new().unwrap();
     fs::set_permissions(state.path(), fs::Permissions::from_mode(0o755)).unwrap();
     let output = as_user(putter(state.path(), &["one"])).output().unwrap();
@@ -217,9 +215,7 @@ fn a_store_that_may_not_be_written_says_so_and_stays_as_it_is() {
 
 #[test]
 fn a_full_disk_is_an_error_that_leaves_nothing() {
-    if !is_root() {
-        return;
-    }
+    assert!(is_root(), "this test changes users or mounts, so it runs as root");
     let parent = TempDir::new().unwrap();
     let state = parent.path().join("state");
     fs::create_dir(&state).unwrap();

@@ -7,8 +7,8 @@ use monprov::check::rules;
 use monprov::diagnostic::{Finding, Severity};
 use monprov::stack::{Stack, rulefile};
 
-use crate::support::model::stack;
 use crate::support::repository;
+use crate::support::resolved::stack;
 
 /// File names and texts of the corpus.
 pub fn files() -> Vec<(String, String)> {

@@ -4,7 +4,7 @@ use monprov::check::catalog::{Catalogs, from_exposition};
 use monprov::check::{promql, rules};
 use monprov::diagnostic::{Finding, Path, Place, Severity};
 
-use crate::support::model::stack;
+use crate::support::resolved::stack;
 
 /// Two exporters with catalogues, and a Prometheus that watches itself.
 pub const STACK: &str = r#"

@@ -5,7 +5,6 @@ pub mod by_hand;
 pub mod crash;
 pub mod daemon;
 pub mod http;
-pub mod model;
 pub mod parts;
 pub mod project;
 pub mod resolved;
