@@ -26,8 +26,8 @@ pub struct Manifest {
     pub settings: serde_json::Value,
     /// The variables that were used, with their values.
     pub vars: BTreeMap<String, String>,
-    /// Where each secret comes from.
-    pub secrets: BTreeMap<String, serde_json::Value>,
+    /// Where each secret comes from and what it must be like; never a value.
+    pub secrets: serde_json::Value,
     pub services: BTreeMap<String, Service>,
     /// SHA-256 of rule files and dashboards that were taken as they are, by file name.
     pub inputs: BTreeMap<String, String>,

@@ -8,8 +8,10 @@ pub mod resolve;
 pub mod routing;
 pub mod rulefile;
 mod runtime;
+mod secret;
 mod version;
 
+pub use secret::{Constraints, Origin, SecretSource, Secrets, Vault, VaultAuth, VaultField};
 pub use version::Version;
 
 use std::collections::BTreeMap;
@@ -19,8 +21,8 @@ use serde::Serialize;
 
 use crate::diagnostic::{Path, Place};
 pub use crate::profile::settings::{
-    BasicAuth, Health, ImagePolicy, Limits, Network, PanelType, Query, Relabel, Runtime, Scheme,
-    SecretSource, ServiceKind, Step, TimeInterval,
+    BasicAuth, Health, ImagePolicy, Limits, Network, PanelType, Query, Relabel, Runtime, Scheme, ServiceKind,
+    Step, TimeInterval,
 };
 use crate::profile::text::Text;
 use crate::profile::units::{Duration, Threshold};
@@ -37,7 +39,7 @@ pub struct Stack {
     pub images: ImagePolicy,
     /// Every declared variable with its value.
     pub vars: BTreeMap<String, String>,
-    pub secrets: BTreeMap<String, Vec<SecretSource>>,
+    pub secrets: Secrets,
     pub services: BTreeMap<String, Service>,
     pub prometheus: Prometheus,
     pub scrapes: BTreeMap<String, Scrape>,

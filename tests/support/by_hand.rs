@@ -15,7 +15,7 @@ pub fn empty(name: &str, runtime: Runtime) -> Stack {
         network: Network::default(),
         images: ImagePolicy::Version,
         vars: BTreeMap::new(),
-        secrets: BTreeMap::new(),
+        secrets: Default::default(),
         services: BTreeMap::new(),
         prometheus: Prometheus {
             scrape_interval: Duration::seconds(15),
