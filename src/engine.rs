@@ -13,6 +13,7 @@ use crate::oracle::{self, Oracle};
 use crate::profile::codes::{M014, M015};
 use crate::profile::layers::Sources;
 use crate::profile::provenance::Map;
+use crate::profile::text::Text;
 use crate::profile::{self, Profile};
 use crate::project::Project;
 use crate::render;
@@ -205,13 +206,24 @@ fn manifest(
     services: &BTreeMap<String, render::ServiceFiles>,
 ) -> Manifest {
     let service = |(name, files): (&String, &render::ServiceFiles)| {
+        let stated = stack.services.get(name);
+        let command = &files.command;
+        let secret_file = |(file, secret): (&String, &render::command::SecretFile)| {
+            (file.clone(), manifest::SecretFile { text: secret.text.clone(), on_change: secret.uptake })
+        };
+        let open_secret = |(variable, text): (&String, &Text)| {
+            (render::compose::outer_variable(name, variable), text.clone())
+        };
         let entry = manifest::Service {
-            image: stack.services.get(name).and_then(|s| s.image.clone()),
+            image: stated.and_then(|s| s.image.clone()),
             definition: files.definition.clone(),
             configuration: manifest::digest_of(tree, |path| {
                 files.reads.iter().any(|r| path.starts_with(r.as_str()))
             }),
-            secrets: files.secrets.iter().map(|(file, text)| (file.clone(), text.reference())).collect(),
+            user: stated.and_then(|service| stack.runtime.secret_owner(service)),
+            reload: stated.and_then(|s| s.reload.clone()),
+            secrets: command.secret_files.iter().map(secret_file).collect(),
+            open_secrets: command.open_environment.iter().map(open_secret).collect(),
         };
         (name.clone(), entry)
     };
@@ -223,7 +235,7 @@ fn manifest(
         layers: profile.layers.clone(),
         settings: profile.root.to_json(),
         vars: stack.vars.clone(),
-        secrets: serde_json::to_value(&stack.secrets).unwrap_or_default(),
+        secrets: stack.secrets.clone(),
         services: services.iter().map(service).collect(),
         inputs: texts.map(|(name, text)| (name.clone(), manifest::sha256(text.as_bytes()))).collect(),
         files: Manifest::list(tree),

@@ -2,15 +2,19 @@
 //!
 //! [`resolve()`] asks one [`Provider`] per kind of source, each for all that it may have at
 //! once. What is found is held against its constraints. Nothing here writes a value anywhere
-//! but [`files`], at activation.
+//! but [`HandOver`], at activation.
 
 mod env;
 pub mod envfile;
 mod exec;
 mod file;
+mod files;
+mod fill;
 mod generate;
+mod hand_over;
 mod judge;
 mod leaks;
+mod place;
 mod resolve;
 mod vault;
 
@@ -24,6 +28,7 @@ use crate::diagnostic::Code;
 use crate::stack::{Origin, Secrets};
 
 pub use env::Environment;
+pub use hand_over::{Change, Changes, Error, HandOver, wipe};
 pub use leaks::leaks;
 pub use resolve::{M501, Resolved, Value, resolve};
 

@@ -158,11 +158,8 @@ fn missing(names: &[&str], troubles: Vec<Trouble>) -> Finding {
 }
 
 fn with(finding: Finding, trouble: Trouble) -> Finding {
-    let finding = finding.note(trouble.what);
-    match trouble.remedy {
-        Some(remedy) => finding.note(remedy),
-        None => finding,
-    }
+    let Trouble { what, remedy } = trouble;
+    finding.note(remedy.map_or(what.clone(), |remedy| format!("{what}\n{remedy}")))
 }
 
 fn kept_unsafely(name: &str, trouble: Trouble) -> Finding {

@@ -17,7 +17,7 @@ pub use version::Version;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::diagnostic::{Path, Place};
 pub use crate::profile::settings::{
@@ -26,6 +26,18 @@ pub use crate::profile::settings::{
 };
 use crate::profile::text::Text;
 use crate::profile::units::{Duration, Threshold};
+
+/// What a service does with a secret that changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Uptake {
+    /// It reads the file whenever it needs it.
+    Nothing,
+    /// It reads the file when it is told to.
+    Reload,
+    /// It reads the file once, when it starts.
+    Restart,
+}
 
 /// Everything that a bundle is rendered from.
 #[derive(Debug, Clone)]
@@ -85,6 +97,8 @@ pub struct Service {
     pub environment: BTreeMap<String, Text>,
     pub secret_files: BTreeMap<String, Text>,
     pub allow_env: bool,
+    /// The path that makes it read its files again when something is POSTed there.
+    pub reload: Option<String>,
     pub health: Health,
     pub limits: Limits,
     pub user: Option<String>,

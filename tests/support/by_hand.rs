@@ -78,6 +78,7 @@ pub fn service(name: &str, kind: ServiceKind, image: &str, port: u16) -> Service
         environment: BTreeMap::new(),
         secret_files: BTreeMap::new(),
         allow_env: false,
+        reload: None,
         health: Health::default(),
         limits: Limits::default(),
         user: None,

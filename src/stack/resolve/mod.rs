@@ -316,6 +316,10 @@ fn service(name: &str, service: &set::Service) -> Service {
         environment: service.environment.clone(),
         secret_files: service.secret_files.clone(),
         allow_env: service.allow_env,
+        reload: match service.kind {
+            ServiceKind::Prometheus | ServiceKind::Alertmanager => Some("/-/reload".into()),
+            _ => service.reload.clone(),
+        },
         health: service.health.clone(),
         limits: service.limits.clone(),
         user: service.user.clone(),
