@@ -10,6 +10,9 @@
 //!   memo/<key>                   link to ../store/<id>-<name>: what a build of these inputs gave
 //!   memo/<key>.json              a note of the engine: which inputs a profile had
 //!   roots/<key>                  link to an out-link outside: what it points to is in use
+//!   generations/<profile>/<n>.json   one activation, whatever came of it (schema 1)
+//!   current/<profile>            link to ../generations/<profile>/<n>.json: the last one that succeeded
+//!   run/<profile>/live           link to ../../store/<id>-<name>: the bundle that runs
 //! ```
 //!
 //! A kill at any instant leaves either the old state or the new. A bundle is written whole
@@ -23,7 +26,10 @@
 //! [`Store::memo_get`] only when its content has the hash that its name says.
 
 mod error;
+mod generations;
+mod history;
 mod link;
+mod lock;
 mod record;
 mod scan;
 mod scratch;
@@ -35,6 +41,8 @@ use std::path::{Path, PathBuf};
 use crate::bundle::{StoreName, Tree};
 
 pub use error::StoreError;
+pub use generations::{Generation, Outcome, Rollback};
+pub use lock::{Attempt, Busy, Failed, Hold, ProfileLock};
 pub use record::Record;
 pub use scan::{hash_directory, read_tree};
 pub use verify::Difference;
