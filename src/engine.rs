@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::bundle::manifest::{self, Manifest};
+use crate::bundle::manifest;
 use crate::bundle::{StoreName, Tree};
 use crate::check;
 use crate::check::catalog::Catalogs;
@@ -13,7 +13,6 @@ use crate::oracle::{self, Oracle};
 use crate::profile::codes::{M014, M015};
 use crate::profile::layers::Sources;
 use crate::profile::provenance::Map;
-use crate::profile::text::Text;
 use crate::profile::{self, Profile};
 use crate::project::Project;
 use crate::render;
@@ -153,7 +152,7 @@ pub fn evaluate(project: &Project, loaded: Loaded, options: &Options) -> Result<
     report.findings.extend(check::all(&stack, &catalogs));
     let rendered = render::render(&stack)?;
     let mut tree = rendered.tree;
-    let manifest = manifest(&profile, &stack, &files, &tree, &rendered.services);
+    let manifest = render::manifest(&profile, &stack, &files, &tree, &rendered.services);
     tree.insert(manifest::FILE, manifest.to_json());
     let resolved = resolved(project, &profile.name, &stack, &tree, options, &mut report);
     let mut agree = vec![];
@@ -196,50 +195,6 @@ fn resolve_secrets(project: &Project, profile: &str, secrets: &Secrets, options:
         generate: false,
     };
     secret::resolve(secrets, &Providers::new(secrets, context))
-}
-
-fn manifest(
-    profile: &Profile,
-    stack: &Stack,
-    files: &Files,
-    tree: &Tree,
-    services: &BTreeMap<String, render::ServiceFiles>,
-) -> Manifest {
-    let service = |(name, files): (&String, &render::ServiceFiles)| {
-        let stated = stack.services.get(name);
-        let command = &files.command;
-        let secret_file = |(file, secret): (&String, &render::command::SecretFile)| {
-            (file.clone(), manifest::SecretFile { text: secret.text.clone(), on_change: secret.uptake })
-        };
-        let open_secret = |(variable, text): (&String, &Text)| {
-            (render::compose::outer_variable(name, variable), text.clone())
-        };
-        let entry = manifest::Service {
-            image: stated.and_then(|s| s.image.clone()),
-            definition: files.definition.clone(),
-            configuration: manifest::digest_of(tree, |path| {
-                files.reads.iter().any(|r| path.starts_with(r.as_str()))
-            }),
-            user: stated.and_then(|service| stack.runtime.secret_owner(service)),
-            reload: stated.and_then(|s| s.reload.clone()),
-            secrets: command.secret_files.iter().map(secret_file).collect(),
-            open_secrets: command.open_environment.iter().map(open_secret).collect(),
-        };
-        (name.clone(), entry)
-    };
-    let texts = files.rules.iter().chain(files.dashboards.values());
-    Manifest {
-        schema: manifest::SCHEMA,
-        profile: profile.name.clone(),
-        runtime: stack.runtime.name().to_owned(),
-        layers: profile.layers.clone(),
-        settings: profile.root.to_json(),
-        vars: stack.vars.clone(),
-        secrets: stack.secrets.clone(),
-        services: services.iter().map(service).collect(),
-        inputs: texts.map(|(name, text)| (name.clone(), manifest::sha256(text.as_bytes()))).collect(),
-        files: Manifest::list(tree),
-    }
 }
 
 /// Builds a profile into the store. Unchanged inputs are answered from the memo.
