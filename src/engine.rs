@@ -1,6 +1,8 @@
 //! The sequence: profile → stack → checks → files → bundle → store. The one file that knows
 //! all of it.
 
+pub mod secrets;
+
 use std::collections::BTreeMap;
 
 use crate::bundle::manifest;
@@ -180,19 +182,26 @@ fn resolved(
     if !options.secrets {
         return None;
     }
-    let mut resolved = resolve_secrets(project, profile, &stack.secrets, options);
+    let mut resolved = resolve_secrets(project, profile, &stack.secrets, options, false);
     report.findings.append(&mut resolved.findings);
     report.findings.extend(secret::leaks(tree, resolved.secrets()));
     Some(resolved)
 }
 
-fn resolve_secrets(project: &Project, profile: &str, secrets: &Secrets, options: &Options) -> Resolved {
+/// `generate`: what is to be generated and is not there yet is made.
+fn resolve_secrets(
+    project: &Project,
+    profile: &str,
+    secrets: &Secrets,
+    options: &Options,
+    generate: bool,
+) -> Resolved {
     let context = secret::Context {
         environment: &options.environment,
         profiles: project.profiles(),
         state: &project.state,
         profile,
-        generate: false,
+        generate,
     };
     secret::resolve(secrets, &Providers::new(secrets, context))
 }
@@ -232,7 +241,7 @@ fn prove_secrets(
     if !options.secrets || inputs.secrets.sources.is_empty() {
         return Ok(Some(BTreeMap::new()));
     }
-    let resolved = resolve_secrets(project, profile, &inputs.secrets, options);
+    let resolved = resolve_secrets(project, profile, &inputs.secrets, options, false);
     if !resolved.findings.is_empty() {
         return Ok(None);
     }

@@ -7,7 +7,9 @@ mod explain;
 mod init;
 mod output;
 mod schema;
+mod secrets;
 mod show;
+mod table;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -70,6 +72,8 @@ enum Verb {
     Path(check::Path),
     /// Show what is in a bundle: its files, or one of them
     Show(show::Show),
+    /// List, check and hand over secrets
+    Secrets(secrets::Secrets),
     /// Explain a code (M104) or where a value of a profile comes from
     Explain(explain::Explain),
     /// Print the JSON Schema of profiles, for editors
@@ -147,6 +151,7 @@ fn dispatch(arguments: &Arguments, output: &mut Output) -> Result<ExitCode, Fail
         Verb::Check(verb) => verb.run(&project()?, output),
         Verb::Path(verb) => verb.run(&project()?, output),
         Verb::Show(verb) => verb.run(&project()?, output),
+        Verb::Secrets(verb) => verb.run(&project()?, output),
         Verb::Explain(verb) => verb.run(project, output),
         Verb::Schema => schema::run(output),
         Verb::Init(verb) => verb.run(output),

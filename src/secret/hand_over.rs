@@ -39,6 +39,8 @@ pub enum Error {
     User { service: String, user: String },
     #[error("the bundle wants the secret `{secret}` for `{service}`, but lists no source of it")]
     NoSource { service: String, secret: String },
+    #[error("{} can't be read: {why}; remove it to start a new history", path.display())]
+    Record { path: PathBuf, why: String },
 }
 
 fn list(services: &[(String, u32)]) -> String {
