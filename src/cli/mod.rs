@@ -1,13 +1,19 @@
 //! The command line: one file a verb. The only room that prints; errors become exit codes here.
 
+mod activate;
 mod build;
 mod catalog;
 mod check;
 mod explain;
+mod gc;
+mod generations;
 mod init;
 mod output;
+mod progress;
+mod rollback;
 mod schema;
 mod show;
+mod verify;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -18,6 +24,7 @@ use crate::engine::{Failure, Options};
 use crate::oracle::Oracle;
 use crate::project::Project;
 use crate::secret::{Environment, envfile};
+use crate::store::StoreError;
 use output::Output;
 
 /// Declarative provisioning of monitoring stacks: profiles in, a checked, hashed, immutable
@@ -70,6 +77,16 @@ enum Verb {
     Path(check::Path),
     /// Show what is in a bundle: its files, or one of them
     Show(show::Show),
+    /// Activate a bundle of the store
+    Activate(activate::Activate),
+    /// Go back to what ran before; twice goes further back
+    Rollback(rollback::Rollback),
+    /// List what was activated, when, by whom, why, and what came of it
+    Generations(generations::Generations),
+    /// Find what was changed in the store; --repair mends it
+    Verify(verify::Verify),
+    /// Remove bundles that nothing needs
+    Gc(gc::Gc),
     /// Explain a code (M104) or where a value of a profile comes from
     Explain(explain::Explain),
     /// Print the JSON Schema of profiles, for editors
@@ -131,7 +148,8 @@ pub fn run() -> ExitCode {
         }
         Err(Failure::Failed(error)) => {
             output.error(&error);
-            ExitCode::from(exit::FAILED)
+            let refused = error.downcast_ref::<StoreError>().is_some_and(StoreError::is_refusal);
+            ExitCode::from(if refused { exit::REFUSED } else { exit::FAILED })
         }
     }
 }
@@ -147,6 +165,11 @@ fn dispatch(arguments: &Arguments, output: &mut Output) -> Result<ExitCode, Fail
         Verb::Check(verb) => verb.run(&project()?, output),
         Verb::Path(verb) => verb.run(&project()?, output),
         Verb::Show(verb) => verb.run(&project()?, output),
+        Verb::Activate(verb) => verb.run(&project()?, output),
+        Verb::Rollback(verb) => verb.run(&project()?, output),
+        Verb::Generations(verb) => verb.run(&project()?, output),
+        Verb::Verify(verb) => verb.run(&project()?, output),
+        Verb::Gc(verb) => verb.run(&project()?, output),
         Verb::Explain(verb) => verb.run(project, output),
         Verb::Schema => schema::run(output),
         Verb::Init(verb) => verb.run(output),
