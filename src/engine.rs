@@ -21,7 +21,7 @@ use crate::render;
 use crate::secret::{self, Environment, Providers, Resolved};
 use crate::stack::resolve::{self, Files};
 use crate::stack::{Secrets, Stack};
-use crate::store::{Store, StorePath};
+use crate::store::{Hold, Store, StorePath};
 
 /// Why there is no result.
 #[derive(Debug)]
@@ -96,6 +96,8 @@ pub struct Built {
     pub evaluation: Option<Box<Evaluation>>,
     /// By provider, how many secrets were resolved.
     pub secrets: BTreeMap<&'static str, usize>,
+    /// Keeps the bundle until something points to it: to be dropped after that.
+    pub hold: Hold,
 }
 
 /// Reads a profile and the files that it names.
@@ -213,20 +215,62 @@ pub fn build(project: &Project, name: &str, options: &Options) -> Result<Built, 
     if !options.rebuild
         && let Some(inputs) = store.note_get::<Inputs>(&note)
         && inputs.unchanged(project, options)
+        && let hold = store.hold()?
         && let Some(path) = store.memo_get(&inputs.key)?
         && let Some(secrets) = prove_secrets(project, name, &inputs, &path, options)?
     {
-        return Ok(Built { path, evaluation: None, secrets });
+        return Ok(Built { path, evaluation: None, secrets, hold });
     }
     let loaded = load(project, name, &options.environment)?;
     let mut inputs = Inputs::of(project, &loaded, options);
     let evaluation = evaluate(project, loaded, options)?;
     inputs.secrets = evaluation.stack.secrets.clone();
+    let hold = store.hold()?;
     let path = store.put(&evaluation.tree, name, &record(&evaluation))?;
     store.memo_put(&inputs.key, &path)?;
     store.note_put(&note, &inputs)?;
     let secrets = evaluation.resolved.as_ref().map(Resolved::providers).unwrap_or_default();
-    Ok(Built { path, evaluation: Some(Box::new(evaluation)), secrets })
+    Ok(Built { path, evaluation: Some(Box::new(evaluation)), secrets, hold })
+}
+
+/// How a changed bundle was mended, or why not.
+#[derive(Debug)]
+pub enum Mended {
+    /// All its files were still whole.
+    FromItself,
+    FromProfile,
+    Not(String),
+}
+
+/// Mends a changed or missing bundle: from its own files where those that it should have are
+/// whole, else by building its profile again, if that still gives the same files.
+pub fn mend(
+    project: &Project,
+    store: &Store,
+    path: &StorePath,
+    options: &Options,
+) -> Result<Mended, Failure> {
+    if let Some(tree) = store.salvage(path)
+        && store.mend(path, &tree, &serde_json::Value::Null)?
+    {
+        return Ok(Mended::FromItself);
+    }
+    let profile = path.name().name();
+    let evaluated =
+        load(project, profile, &options.environment).and_then(|loaded| evaluate(project, loaded, options));
+    match evaluated {
+        Ok(evaluation) if store.mend(path, &evaluation.tree, &record(&evaluation))? => {
+            Ok(Mended::FromProfile)
+        }
+        Ok(evaluation) => Ok(Mended::Not(format!(
+            "`{profile}` builds {} now: put its files and variables back to what they were",
+            evaluation.name
+        ))),
+        Err(Failure::Refused(_)) => {
+            Ok(Mended::Not(format!("`{profile}` can't be built: see `monprov check {profile}`")))
+        }
+        Err(failed) => Err(failed),
+    }
 }
 
 /// The memo knows the files, but not whether today's secrets resolve and stay out of them.

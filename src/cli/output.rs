@@ -80,6 +80,11 @@ impl Output {
         }
     }
 
+    /// Whether somebody watches.
+    pub(super) fn watched(&self) -> bool {
+        !self.quiet && !self.json && std::io::stderr().is_terminal()
+    }
+
     pub(super) fn error(&self, error: &anyhow::Error) {
         if self.json {
             self.json(&serde_json::json!({ "error": format!("{error:#}") }));
@@ -129,6 +134,15 @@ impl Output {
         if errors + warnings > 1 {
             eprintln!("{}, {}", plural(errors, "error"), plural(warnings, "warning"));
         }
+    }
+}
+
+/// A size for people.
+pub(super) fn kilobytes(bytes: u64) -> String {
+    match bytes {
+        0..10_000 => format!("{bytes} B"),
+        10_000..10_000_000 => format!("{} KB", bytes / 1000),
+        _ => format!("{} MB", bytes / 1_000_000),
     }
 }
 
