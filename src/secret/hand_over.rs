@@ -74,10 +74,13 @@ pub struct HandOver<'a> {
 }
 
 impl<'a> HandOver<'a> {
-    /// Puts the texts together. `resolved`: the values of `manifest.secrets`.
+    /// Puts the texts together. `resolved`: the values of `manifest.secrets`. One that is still
+    /// to be generated is like no other: it may be compared, but not be handed over.
     pub fn new(manifest: &'a Manifest, resolved: &Resolved) -> Result<Self, Error> {
+        let nothing = Secret::new(String::new());
         let filled = |service: &str, text: &Text| -> Result<Secret, Error> {
-            let value = |name: &str| resolved.values.get(name).map(|value| &value.secret);
+            let later = |name: &str| resolved.later.iter().any(|l| l == name).then_some(&nothing);
+            let value = |name: &str| resolved.values.get(name).map(|v| &v.secret).or_else(|| later(name));
             fill::fill(text, value)
                 .map_err(|secret| Error::NoSource { service: service.to_owned(), secret: secret.to_owned() })
         };
