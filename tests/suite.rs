@@ -25,5 +25,6 @@ mod nix;
 mod parts;
 mod readme;
 mod render;
+mod secrets;
 mod store;
 mod store_faults;

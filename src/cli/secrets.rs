@@ -87,7 +87,7 @@ impl Profile {
             let entry = |secret: &Declared| {
                 json!({
                     "secret": secret.name,
-                    "sources": secret.sources.iter().map(|s| reference(s)).collect::<Vec<_>>(),
+                    "sources": secret.sources.iter().map(reference).collect::<Vec<_>>(),
                     "services": secret.services,
                     "handed_over": secret.last.as_ref().map(|(source, generation)| json!({
                         "provider": source.provider,

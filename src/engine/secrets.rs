@@ -41,9 +41,7 @@ pub fn list(project: &Project, profile: &str, options: &Options) -> Result<Vec<D
             }
         }
     }
-    let mut history = secret::history(&project.state, profile)?;
-    // The generation whose value is still in use: the last that changed where it comes from.
-    let last = history.pop();
+    let last = secret::last(&project.state, profile)?;
     let declared = stack.secrets.sources.iter().map(|(name, sources)| Declared {
         name: name.clone(),
         sources: sources.clone(),
@@ -107,5 +105,6 @@ pub fn sync(
         return Ok(Synced { bundle, changes: hand_over.changes(&project.state), generation: None, report });
     };
     let generation = secret::sync(&lock, &bundle, &hand_over, &resolved)?;
+    let generation = secret::taken_up(&lock, generation)?;
     Ok(Synced { bundle, changes: generation.changes.clone(), generation: Some(generation), report })
 }

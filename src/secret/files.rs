@@ -125,7 +125,7 @@ pub(super) fn write(directory: &Path, owner: Owner, files: &Files) -> Result<(),
     for file in files.keys() {
         link(staging.path(), &Path::new("..data").join(file), &directory.join(file))?;
     }
-    sweep(directory, &name, files)
+    sweep(directory, files)
 }
 
 /// A new directory that nobody else may enter.
@@ -145,11 +145,14 @@ fn link(staging: &Path, to: &Path, place: &Path) -> Result<(), Error> {
 }
 
 /// Removes what is neither the data nor a link to one of the files.
-fn sweep(directory: &Path, data: &str, files: &Files) -> Result<(), Error> {
+pub(super) fn sweep(directory: &Path, files: &Files) -> Result<(), Error> {
+    let data = std::fs::read_link(directory.join("..data")).map_err(at(directory))?;
     for entry in std::fs::read_dir(directory).map_err(at(directory))? {
         let entry = entry.map_err(at(directory))?;
         let name = entry.file_name();
-        let kept = name.to_str().is_some_and(|n| n == data || n == "..data" || files.contains_key(n));
+        let kept = name == data.as_os_str()
+            || name == "..data"
+            || name.to_str().is_some_and(|name| files.contains_key(name));
         if kept {
             continue;
         }

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::hand_over::{Changes, Error, at};
+use super::hand_over::{Changes, Error, at, merge};
 use super::{HandOver, Resolved};
 use crate::bundle::StoreName;
 use crate::store::{ProfileLock, StorePath};
@@ -36,6 +36,8 @@ pub struct SecretGeneration {
     pub secrets: BTreeMap<String, Source>,
     /// What was another than before, by service.
     pub changes: Changes,
+    /// The services did what that needs. A run that was cut short leaves it to the next.
+    pub taken_up: bool,
 }
 
 /// Where a value came from.
@@ -61,60 +63,95 @@ impl Source {
     }
 }
 
-/// Hands the secrets of a bundle over and notes it. Who holds the profile's lock may do so.
+/// Hands the secrets of a bundle over. What the services have to do then stands in `changes`;
+/// once it is done, say so with [`taken_up`].
 pub fn sync(
     lock: &ProfileLock,
     bundle: &StorePath,
     hand_over: &HandOver<'_>,
     resolved: &Resolved,
 ) -> Result<SecretGeneration, Error> {
+    hand_over.require_owners()?;
     let state = lock.store().directory();
-    let last = history(state, lock.profile())?.pop();
-    let changes = hand_over.write(state)?;
+    let directory = directory(state, lock.profile());
+    let last = last(state, lock.profile())?;
     let (now, secrets) = (Timestamp::now(), Source::of(resolved));
+    let mut changes = hand_over.changes(state);
+    let mut number = last.as_ref().map_or(0, |last| last.number) + 1;
     let generation = match last {
-        Some(last) if changes.is_empty() && last.secrets == secrets => {
-            SecretGeneration { confirmed: now, ..last }
+        Some(last) if last.taken_up && changes.is_empty() && last.secrets == secrets => {
+            hand_over.write(state, &changes)?;
+            write(&directory, &SecretGeneration { confirmed: now, ..last.clone() })?;
+            // What an earlier hand-over changed is not this one's to say.
+            return Ok(SecretGeneration { confirmed: now, changes, ..last });
         }
-        last => SecretGeneration {
-            schema: SCHEMA,
-            number: last.map_or(0, |last| last.number) + 1,
-            time: now,
-            confirmed: now,
-            bundle: bundle.name().clone(),
-            secrets,
-            changes: changes.clone(),
-        },
+        last => {
+            if let Some(last) = last.filter(|last| !last.taken_up) {
+                number = last.number;
+                changes = merge(changes, last.changes);
+            }
+            let (schema, bundle) = (SCHEMA, bundle.name().clone());
+            let (time, confirmed, taken_up) = (now, now, false);
+            SecretGeneration { schema, number, time, confirmed, bundle, secrets, changes, taken_up }
+        }
     };
-    write(&directory(state, lock.profile()), &generation)?;
-    // What an earlier hand-over changed is not this one's to say.
-    Ok(SecretGeneration { changes, ..generation })
+    // Noted first: whoever is killed in between leaves behind what is still to be done.
+    write(&directory, &generation)?;
+    hand_over.write(state, &generation.changes)?;
+    Ok(generation)
+}
+
+/// Notes that the services did what a hand-over needs.
+pub fn taken_up(lock: &ProfileLock, generation: SecretGeneration) -> Result<SecretGeneration, Error> {
+    let generation = SecretGeneration { taken_up: true, ..generation };
+    if !generation.changes.is_empty() {
+        write(&directory(lock.store().directory(), lock.profile()), &generation)?;
+    }
+    Ok(generation)
 }
 
 /// Every generation of a profile, the oldest first.
 pub fn history(state: &Path, profile: &str) -> Result<Vec<SecretGeneration>, Error> {
     let directory = directory(state, profile);
-    let entries = match std::fs::read_dir(&directory) {
+    numbers(&directory)?.into_iter().map(|number| read(&directory, number)).collect()
+}
+
+/// The newest generation of a profile.
+pub fn last(state: &Path, profile: &str) -> Result<Option<SecretGeneration>, Error> {
+    let directory = directory(state, profile);
+    numbers(&directory)?.pop().map(|number| read(&directory, number)).transpose()
+}
+
+/// In ascending order.
+fn numbers(directory: &Path) -> Result<Vec<u64>, Error> {
+    let entries = match std::fs::read_dir(directory) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(vec![]),
-        entries => entries.map_err(at(&directory))?,
+        entries => entries.map_err(at(directory))?,
     };
-    let mut generations = vec![];
+    let mut numbers = vec![];
     for entry in entries {
-        let path = entry.map_err(at(&directory))?.path();
-        if path.extension().is_none_or(|extension| extension != "json") {
-            continue;
-        }
-        let text = std::fs::read(&path).map_err(at(&path))?;
-        let generation: SecretGeneration = serde_json::from_slice(&text)
-            .map_err(|error| Error::Record { path: path.clone(), why: error.to_string() })?;
-        if generation.schema != SCHEMA {
-            let why = format!("it has schema {}, this release knows {SCHEMA}", generation.schema);
-            return Err(Error::Record { path, why });
-        }
-        generations.push(generation);
+        let name = entry.map_err(at(directory))?.file_name();
+        let number: Option<u64> = name.to_str().and_then(|name| name.strip_suffix(".json")?.parse().ok());
+        numbers.extend(number);
     }
-    generations.sort_by_key(|generation| generation.number);
-    Ok(generations)
+    numbers.sort_unstable();
+    Ok(numbers)
+}
+
+fn read(directory: &Path, number: u64) -> Result<SecretGeneration, Error> {
+    let path = file(directory, number);
+    let text = std::fs::read(&path).map_err(at(&path))?;
+    let unreadable = |why: String| Error::Record { path: path.clone(), why };
+    let generation: SecretGeneration =
+        serde_json::from_slice(&text).map_err(|error| unreadable(error.to_string()))?;
+    match generation.schema {
+        SCHEMA => Ok(generation),
+        other => Err(unreadable(format!("it has schema {other}, this release knows {SCHEMA}"))),
+    }
+}
+
+fn file(directory: &Path, number: u64) -> PathBuf {
+    directory.join(format!("{number}.json"))
 }
 
 fn directory(state: &Path, profile: &str) -> PathBuf {
@@ -123,7 +160,7 @@ fn directory(state: &Path, profile: &str) -> PathBuf {
 
 fn write(directory: &Path, generation: &SecretGeneration) -> Result<(), Error> {
     std::fs::create_dir_all(directory).map_err(at(directory))?;
-    let path = directory.join(format!("{}.json", generation.number));
+    let path = file(directory, generation.number);
     let mut text = serde_json::to_vec_pretty(generation).unwrap_or_default();
     text.push(b'\n');
     let mut file = tempfile::Builder::new()
