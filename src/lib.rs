@@ -15,6 +15,7 @@
 pub mod bundle;
 pub mod check;
 pub mod diagnostic;
+pub mod diff;
 pub mod profile;
 pub mod render;
 pub mod stack;
