@@ -31,7 +31,7 @@ pub(super) fn text(changes: &Changes, color: bool) -> String {
         table.row("will", "", Words::plain(&self::will(will)), None);
     }
     if changes.is_only_files() && !changes.files.is_empty() {
-        let paths: Vec<&str> = changes.files.iter().map(|file| file.path.as_str()).collect();
+        let paths: Vec<String> = changes.files.iter().map(|file| file.path.clone()).collect();
         let text = format!("nothing changes but {}: {}", plural(paths.len(), "file"), some(&paths, 4));
         table.row("files", "", Words::plain(&text), None);
     }
@@ -55,7 +55,7 @@ pub(super) fn files(files: &[FileChange], color: bool) -> String {
 }
 
 fn paint(code: &str, text: &str) -> String {
-    if code.is_empty() { text.to_owned() } else { format!("\x1b[{code}m{text}\x1b[0m") }
+    if code.is_empty() || text.is_empty() { text.to_owned() } else { format!("\x1b[{code}m{text}\x1b[0m") }
 }
 
 const OLD: &str = "31";
@@ -139,20 +139,26 @@ impl Table {
 
     fn alerts(&mut self, alerts: &[AlertChange]) {
         let section = "on call";
-        let mut alike: BTreeMap<Row, Vec<&str>> = BTreeMap::new();
-        let mut own: Vec<(&str, Vec<Row>)> = vec![];
+        let mut alike: BTreeMap<Row, Vec<String>> = BTreeMap::new();
+        let mut own: Vec<(String, Vec<Row>)> = vec![];
+        let mut names: Vec<&str> = alerts.iter().map(|alert| alert.change.name.as_str()).collect();
+        names.sort_unstable();
+        let several =
+            |name: &str| names.partition_point(|n| *n <= name) - names.partition_point(|n| *n < name) > 1;
         for alert in alerts {
-            let name = alert.change.name.as_str();
+            // Rules of one name are told apart by whom they concern.
+            let severity = alert.severity.as_deref().filter(|_| several(&alert.change.name));
+            let name = severity.map_or(alert.change.name.clone(), |s| format!("{} ({s})", alert.change.name));
             let (rows, shared) = rows_of(alert);
             for row in &shared {
-                alike.entry(row.clone()).or_default().push(name);
+                alike.entry(row.clone()).or_default().push(name.clone());
             }
             own.push((name, rows.into_iter().chain(shared).collect()));
         }
         for (name, rows) in own {
             let told_once = |row: &Row| alike.get(row).is_some_and(|names| names.len() >= MANY);
             for row in rows.into_iter().filter(|row| !told_once(row)) {
-                self.rows.push(Row { section, name: name.to_owned(), ..row });
+                self.rows.push(Row { section, name: name.clone(), ..row });
             }
         }
         for (mut row, names) in alike.into_iter().filter(|(_, names)| names.len() >= MANY) {
@@ -193,7 +199,8 @@ fn rows_of(alert: &AlertChange) -> (Vec<Row>, Vec<Row>) {
         let told = change.fields.iter().any(|field| field.field == "severity");
         let severity = alert.severity.as_ref().filter(|_| !told);
         let severity = severity.map_or(String::new(), |severity| format!("{severity}, "));
-        let what = Words::plain(&severity).and(NEW, now(channels)).and(OLD, before(channels));
+        let mut what = Words::plain(&severity);
+        what.0.extend(redirected(channels).0);
         let places: Vec<&str> =
             [&channels.route, &channels.origin].into_iter().filter_map(Option::as_deref).collect();
         shared.push(row(what, Some(places.join(", ")).filter(|places| !places.is_empty())));
@@ -218,20 +225,26 @@ fn without(list: &[Reached], other: &[Reached]) -> Vec<Reached> {
     list.iter().filter(|reached| !other.contains(reached)).cloned().collect()
 }
 
-fn now(channels: &Channels) -> String {
+/// `now to pager, was e-mail, still to chat`
+fn redirected(channels: &Channels) -> Words {
     let added = without(&channels.new, &channels.old);
     let gone = without(&channels.old, &channels.new);
+    let kept = without(&channels.new, &added);
+    let still = if kept.is_empty() { String::new() } else { format!(", still to {}", names(&kept)) };
+    let words = Words::default();
     match (added.is_empty(), gone.is_empty()) {
-        (false, true) if !channels.old.is_empty() => format!("now also to {}", names(&added)),
-        (true, _) if !channels.new.is_empty() => format!("now only to {}", names(&channels.new)),
-        _ => format!("now to {}", names(&channels.new)),
-    }
-}
-
-fn before(channels: &Channels) -> String {
-    match without(&channels.old, &channels.new).as_slice() {
-        [] => String::new(),
-        gone => format!(", was {}{}", if channels.new.is_empty() { "" } else { "to " }, names(gone)),
+        (false, true) if !kept.is_empty() => words.and(NEW, format!("now also to {}", names(&added))),
+        (true, false) if !kept.is_empty() => {
+            words.and(OLD, format!("no longer to {}", names(&gone))).and("", still)
+        }
+        _ => {
+            let was = if gone.is_empty() { "nobody".to_owned() } else { names(&gone) };
+            words
+                .and(NEW, format!("now to {}", names(&added)))
+                .and("", ", ")
+                .and(OLD, format!("was {was}"))
+                .and("", still)
+        }
     }
 }
 
@@ -240,7 +253,8 @@ fn row_of(field: &Field) -> Row {
     let name = format!("{}{to}", field.field);
     let empty = String::new();
     let (old, new) = (field.old.as_ref().unwrap_or(&empty), field.new.as_ref().unwrap_or(&empty));
-    let long = |text: &String| text.contains('\n') || text.chars().count() > LONG;
+    let long = [old, new].into_iter().any(|text| text.contains('\n') || text.chars().count() > LONG)
+        || old.chars().count() + new.chars().count() > LONG + LONG / 3;
     let mut below = vec![];
     let what = match (&field.old, &field.new) {
         _ if name == "muted by" => {
@@ -248,7 +262,7 @@ fn row_of(field: &Field) -> Row {
             Words::plain(&format!("{now} while {}{} fires", old, new))
         }
         (None, None) => Words::plain(&format!("{name} changed")),
-        _ if long(old) || long(new) => {
+        _ if long => {
             for (code, sign, value) in [(OLD, '-', &field.old), (NEW, '+', &field.new)] {
                 let lines = value.iter().flat_map(|text| text.lines());
                 below.extend(
@@ -284,8 +298,8 @@ fn short(text: &str) -> String {
 }
 
 /// The first few, and how many more there are.
-fn some(names: &[&str], count: usize) -> String {
-    let first = names.iter().take(count).copied().collect::<Vec<_>>().join(", ");
+fn some(names: &[String], count: usize) -> String {
+    let first = names.get(..count).unwrap_or(names).join(", ");
     match names.len().saturating_sub(count) {
         0 => first,
         more => format!("{first} and {more} more"),

@@ -261,12 +261,7 @@ fn differences(old: &Alert<'_>, new: &Alert<'_>, side: &Side) -> Vec<Field> {
         (Some(before), Some(after)) => before != after,
         _ => true,
     });
-    for (channel, options) in &new.delivery.options {
-        let Some(before) = old.delivery.options.get(channel) else { continue };
-        let facts = |list: &Vec<fact::Fact>| Facts { list: list.clone(), ..Facts::default() };
-        let changed = fact::fields(&facts(before), &facts(options), &written);
-        fields.extend(changed.into_iter().map(|field| Field { channel: Some(channel.clone()), ..field }));
-    }
+    fields.extend(sending(&old.delivery, &new.delivery, &written));
     let (before, after) = (&old.delivery.muted, &new.delivery.muted);
     let muted = |old: Option<&String>, new: Option<&String>, origin| Field {
         field: "muted by".into(),
@@ -282,6 +277,29 @@ fn differences(old: &Alert<'_>, new: &Alert<'_>, side: &Side) -> Vec<Field> {
         fields.push(muted(Some(words), None, side.origins.of_removal(at).or_else(|| written(at))));
     }
     fields
+}
+
+/// How it is sent, channel by channel; once, where it is the same for all of them.
+fn sending(old: &Delivery, new: &Delivery, written: &dyn Fn(&Path) -> Option<String>) -> Vec<Field> {
+    let facts = |list: &[fact::Fact]| Facts { list: list.to_vec(), ..Facts::default() };
+    let kept = new.options.iter().filter_map(|(channel, after)| {
+        let before = old.options.get(channel)?;
+        Some((channel, fact::fields(&facts(before), &facts(after), written)))
+    });
+    let kept: Vec<(&String, Vec<Field>)> = kept.collect();
+    let mut said = vec![];
+    for (channel, fields) in &kept {
+        for field in fields {
+            if kept.iter().all(|(_, others)| others.contains(field)) {
+                if !said.contains(field) {
+                    said.push(field.clone());
+                }
+            } else {
+                said.push(Field { channel: Some((*channel).clone()), ..field.clone() });
+            }
+        }
+    }
+    said
 }
 
 /// The text of a field with its threshold filled in.

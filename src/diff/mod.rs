@@ -30,7 +30,7 @@
 //!     },
 //!     "fields": [{
 //!       "field": "threshold",              named as in a profile
-//!       "channel": "pager",                where it is about one channel of the alert
+//!       "channel": "pager",                where it is about one of several channels of the alert
 //!       "old": "100 messages",             left out where it was not set
 //!       "new": "500 messages",             left out where it is not set any more
 //!       "origin": "profiles/prod.toml:12"

@@ -16,7 +16,9 @@ pub(super) type Things = BTreeMap<String, Facts>;
 pub(super) fn stack(side: &Side) -> Facts {
     let mut facts = Facts::of(&Path::new(["stack"]));
     facts.add("runtime", side.stack.runtime.name());
-    facts.add("project", &side.stack.project);
+    if side.stack.project != format!("monprov-{}", side.stack.name) {
+        facts.add("project", &side.stack.project);
+    }
     facts.add("network.name", &side.stack.network.name);
     facts.flag("network.external", side.stack.network.external);
     facts

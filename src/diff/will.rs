@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use crate::bundle::File;
 use crate::bundle::manifest::Manifest;
 use crate::stack::ServiceKind;
 
@@ -27,26 +28,42 @@ pub(super) fn will(old: Option<&Side>, new: &Side) -> Option<Will> {
     }
     let mut will = Will::default();
     for (name, after) in &new.manifest.services {
-        let list = match before.and_then(|manifest| manifest.services.get(name)) {
-            None => &mut will.create,
-            Some(before) if before.definition != after.definition => &mut will.restart,
-            Some(before) if before.configuration != after.configuration => {
-                if reloads(new, name) {
-                    &mut will.reload
-                } else {
-                    &mut will.restart
+        let Some((old, before)) = old.and_then(|old| Some((old, old.manifest.services.get(name)?))) else {
+            will.create.push(name.clone());
+            continue;
+        };
+        let configured = before.configuration != after.configuration;
+        let secret = before.secrets != after.secrets;
+        if before.definition != after.definition {
+            will.restart.push(name.clone());
+            continue;
+        }
+        match new.stack.services.get(name).map(|service| service.kind) {
+            Some(ServiceKind::Prometheus | ServiceKind::Alertmanager) => {
+                if configured || secret {
+                    will.reload.push(name.clone());
                 }
             }
-            Some(_) => continue,
-        };
-        list.push(name.clone());
+            // It looks for dashboards by itself; all else it reads when it starts.
+            Some(ServiceKind::Grafana) => {
+                if secret || provisioning(old) != provisioning(new) {
+                    will.restart.push(name.clone());
+                }
+            }
+            Some(ServiceKind::Exporter) | None => {
+                if configured || secret {
+                    will.restart.push(name.clone());
+                }
+            }
+        }
     }
     let gone = before.iter().flat_map(|manifest| manifest.services.keys());
     will.remove = gone.filter(|name| !new.manifest.services.contains_key(*name)).cloned().collect();
     Some(will)
 }
 
-/// Whether it can take over a new configuration while it runs.
-fn reloads(side: &Side, name: &str) -> bool {
-    side.stack.services.get(name).is_some_and(|service| service.kind != ServiceKind::Exporter)
+/// Grafana's files but the dashboards.
+fn provisioning(side: &Side) -> Vec<(&str, &File)> {
+    let files = side.tree.iter().filter(|(path, _)| path.starts_with("grafana/"));
+    files.filter(|(path, _)| !path.starts_with("grafana/dashboards/")).collect()
 }
