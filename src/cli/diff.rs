@@ -77,7 +77,7 @@ impl Diff {
                 rebuild: false,
             };
             let loaded = engine::load(project, wanted, &options.environment)?;
-            return engine::side_of(&engine::evaluate(loaded, &options)?);
+            return engine::side_of(&engine::evaluate(project, loaded, &options)?);
         }
         engine::side(store, &bundle(wanted, store)?)
     }

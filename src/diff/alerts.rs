@@ -69,6 +69,7 @@ fn facts(side: &Side, group: &Group, rule: &Rule) -> Facts {
         facts.add("keep_firing_for", alert.keep_firing_for);
     }
     facts.add("expr", rule.expr.reference().trim());
+    facts.add("group", &group.name);
     match group.interval {
         Some(interval) => facts.add_at("interval", interval, named.join("interval")),
         None => {

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde_json::Value as Json;
 
 use crate::diagnostic::Path;
-use crate::stack::{Integration, RuleKind, Scrape, Service, ServiceKind, Source, Stack, Value};
+use crate::stack::{Integration, RuleKind, Scrape, SecretSource, Service, ServiceKind, Source, Stack, Value};
 
 use super::Side;
 use super::fact::Facts;
@@ -181,6 +181,8 @@ fn of_kind(stack: &Stack, kind: ServiceKind, facts: &mut Facts) {
         ServiceKind::Prometheus => {
             let prometheus = &stack.prometheus;
             facts.add_at("retention", prometheus.retention, prometheus.at.join("retention"));
+            let at = prometheus.at.join("evaluation_interval");
+            facts.add_at("evaluation_interval", prometheus.evaluation_interval, at);
             for (label, value) in &prometheus.external_labels {
                 let path = prometheus.at.join("external_labels").join(label);
                 facts.add_at(format!("external_labels.{label}"), value, path);
@@ -216,27 +218,41 @@ fn of_kind(stack: &Stack, kind: ServiceKind, facts: &mut Facts) {
     }
 }
 
-/// Where each secret comes from, in the words of the manifest: never what it is.
+/// Where each secret comes from and what it must be like: never what it is.
 pub(super) fn secrets(side: &Side) -> Things {
-    let secret = |(name, sources): (&String, &Json)| {
+    let secret = |(name, sources): (&String, &Vec<SecretSource>)| {
         let mut facts = Facts::of(&Path::new(["secrets", name]));
-        let sources = match sources {
-            Json::Array(sources) => sources.iter().map(source).collect::<Vec<_>>().join(", else "),
-            other => source(other),
-        };
-        facts.add_at("source", sources, facts.at.clone());
+        let named = |source: &SecretSource| format!("{} {}", source.origin.provider(), source.origin);
+        let named: Vec<String> = sources.iter().map(named).collect();
+        facts.add_at("source", named.join(", else "), facts.at.clone());
+        let constraints: Vec<String> =
+            sources.iter().map(|source| json(&source.constraints)).filter(|text| text != "{}").collect();
+        if !constraints.is_empty() {
+            facts.add_at("constraints", constraints.join(", else "), facts.at.clone());
+        }
         (name.clone(), facts)
     };
-    side.manifest.secrets.iter().map(secret).collect()
+    let secrets = &side.stack.secrets;
+    let mut things: Things = secrets.sources.iter().map(secret).collect();
+    if let Some(vault) = &secrets.vault {
+        let mut facts = Facts::of(&Path::new(["vault"]));
+        flatten(&mut facts, &Path::root(), &serde_json::to_value(vault).unwrap_or_default());
+        things.insert(unused(&things, "vault".into()), facts);
+    }
+    things
 }
 
-/// `env REDIS_PASSWORD`
-fn source(source: &Json) -> String {
-    match source {
+/// Every value of a document that says something.
+fn flatten(facts: &mut Facts, field: &Path, value: &Json) {
+    match value {
         Json::Object(entries) => {
-            entries.iter().map(|(key, value)| format!("{key} {}", json(value))).collect::<Vec<_>>().join(" ")
+            entries.iter().for_each(|(key, value)| flatten(facts, &field.join(key), value))
         }
-        other => json(other),
+        Json::Null | Json::Bool(false) => {}
+        other => {
+            let at = field.segments().fold(facts.at.clone(), |path, step| path.join(step));
+            facts.add_at(field.to_string(), json(other), at);
+        }
     }
 }
 

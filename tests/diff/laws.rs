@@ -7,6 +7,7 @@ use monprov::engine::{self, Loaded, Options, Report};
 use monprov::oracle::Oracle;
 use monprov::profile;
 use monprov::profile::layers::{Read, Source};
+use monprov::project;
 use monprov::secret::Environment;
 use monprov::stack::resolve::Files;
 use proptest::prelude::*;
@@ -35,16 +36,17 @@ impl Source for Layers {
 /// What a profile over other layers is built into; `None` where it is refused.
 fn side(layers: &[(String, String)], profile: &str) -> Option<Side> {
     let example = std::fs::read_to_string(repository().join("profiles/prod.env.example")).unwrap();
-    let variables = monprov::secret::envfile::parse(&example).unwrap();
+    let environment = Environment::new(monprov::secret::envfile::parse(&example).unwrap());
     let source = Layers([layers, &[("profile".to_owned(), profile.to_owned())]].concat());
-    let loaded = profile::load("profile", &source, &|var| variables.get(var).cloned());
-    let report =
-        Report { findings: loaded.findings, sources: loaded.sources, map: loaded.map, only_secrets: false };
+    let loaded = profile::load("profile", &source, &|var| environment.var(var));
+    let report = Report { findings: loaded.findings, sources: loaded.sources, map: loaded.map };
     let profile = loaded.profile?;
     let loaded = Loaded { profile, files: Files::default(), catalogs: Default::default(), report };
     let options =
         Options { environment: Environment::default(), oracle: Oracle::Off, secrets: false, rebuild: false };
-    engine::side_of(&engine::evaluate(loaded, &options).ok()?).ok()
+    // No file of it is read.
+    let project = project::Project::find(&repository(), None, None).unwrap();
+    engine::side_of(&engine::evaluate(&project, loaded, &options).ok()?).ok()
 }
 
 const STACK: &str = r#"

@@ -125,12 +125,16 @@ fn files_are_shown_as_a_unified_diff() {
         ),
         "{text}"
     );
-    assert!(text.contains("\n-    expr: celery_queue_length > 100\n+    expr: celery_queue_length > 500\n"));
+    for line in
+        ["\n-        expr: celery_queue_length > 100\n", "\n+        expr: celery_queue_length > 500\n"]
+    {
+        assert!(text.contains(line), "{text}");
+    }
     let json = project.run("diff ./first ./second --files --json").exits(1).stdout;
     let json: serde_json::Value = serde_json::from_str(&json).unwrap();
     let files = json["files"].as_array().unwrap();
     let rules = files.iter().find(|file| file["path"] == "prometheus/rules/celery_alerts.yml").unwrap();
-    assert!(rules["diff"].as_str().unwrap().contains("+    expr: celery_queue_length > 500"));
+    assert!(rules["diff"].as_str().unwrap().contains("+        expr: celery_queue_length > 500"));
 }
 
 #[test]
