@@ -310,10 +310,10 @@ fn will(will: &Will) -> String {
     let mut parts = vec![];
     for (verb, services) in [("create", &will.create), ("remove", &will.remove), ("reload", &will.reload)] {
         if !services.is_empty() {
-            parts.push(format!("{verb} {}", services.join(", ")));
+            parts.push(format!("{verb} {}", some(services, 8)));
         }
     }
-    let restart = if will.restart.is_empty() { "nothing".to_owned() } else { will.restart.join(", ") };
+    let restart = if will.restart.is_empty() { "nothing".to_owned() } else { some(&will.restart, 8) };
     parts.push(format!("restart {restart}"));
     parts.join("; ")
 }

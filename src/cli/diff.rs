@@ -14,19 +14,23 @@ use crate::engine::{self, Failure, Options};
 use crate::oracle::Oracle;
 use crate::profile::layers::Source as _;
 use crate::project::Project;
-use crate::store::{Store, StorePath};
+use crate::store::{Generation, Store, StorePath};
 
 /// Say what changes for the people on call from A to B.
 ///
-/// Each is a bundle (a store path, the beginning of its name, a link to it) or a profile, which
-/// stands for what it builds now. Nothing is written. Ends with 0 where both are the same
-/// bundle, 1 where they differ and 2 where they could not be compared.
+/// Each is a profile, which stands for what it builds now, a generation (PROFILE@N), or a
+/// bundle: a store path, the beginning of its name, or a link to it. With one of them, the
+/// current generation of its profile is what it is compared with. Nothing is written. Ends with
+/// 0 where both are the same bundle, 1 where they differ and 2 where they can't be compared; a
+/// profile that is refused ends as it does everywhere, with 3 or 4.
 #[derive(Debug, Args)]
 pub(super) struct Diff {
-    /// The bundle or profile before
-    a: String,
-    /// The bundle or profile after
-    b: String,
+    /// What was before, where there is a B
+    #[arg(value_name = "A")]
+    first: String,
+    /// What comes after
+    #[arg(value_name = "B")]
+    second: Option<String>,
     /// Show how the rendered files differ instead
     #[arg(long)]
     files: bool,
@@ -51,11 +55,17 @@ impl Diff {
 
     fn compare(&self, project: &Project, output: &Output) -> Result<ExitCode, Failure> {
         let store = Store::open(&project.state)?;
-        let old = self.side(&self.a, project, &store)?;
-        let new = self.side(&self.b, project, &store)?;
-        let mut changes = diff::changes(Some(&old), &new);
+        let first = self.side(&self.first, project, &store)?;
+        let (old, new) = match &self.second {
+            Some(second) => (Some(first), self.side(second, project, &store)?),
+            None => (current(&store, &first.manifest.profile)?, first),
+        };
+        if old.is_none() {
+            output.line("current", "no generation yet: everything is new");
+        }
+        let mut changes = diff::changes(old.as_ref(), &new);
         if self.files {
-            changes = changes.with_texts(Some(&old), &new);
+            changes = changes.with_texts(old.as_ref(), &new);
         }
         if output.json {
             output.json(&changes);
@@ -79,8 +89,38 @@ impl Diff {
             let loaded = engine::load(project, wanted, &options.environment)?;
             return engine::side_of(&engine::evaluate(project, loaded, &options)?);
         }
-        engine::side(store, &bundle(wanted, store)?)
+        let numbered = wanted.rsplit_once('@').and_then(|(profile, n)| Some((profile, n.parse().ok()?)));
+        let path = match numbered {
+            Some((profile, number)) => generation(store, profile, number)?,
+            None => bundle(wanted, store)?,
+        };
+        engine::side(store, &path)
     }
+}
+
+/// What runs now, as far as it was activated with success.
+fn current(store: &Store, profile: &str) -> Result<Option<Side>, Failure> {
+    match store.current(profile)? {
+        Some(generation) => Ok(Some(engine::side(store, &kept(store, profile, &generation)?)?)),
+        None => Ok(None),
+    }
+}
+
+fn generation(store: &Store, profile: &str, number: u64) -> anyhow::Result<StorePath> {
+    match store.generation(profile, number)? {
+        Some(generation) => kept(store, profile, &generation),
+        None => anyhow::bail!(
+            "there is no generation {number} of `{profile}`; `monprov generations {profile}` lists them"
+        ),
+    }
+}
+
+/// The bundle of a generation.
+fn kept(store: &Store, profile: &str, generation: &Generation) -> anyhow::Result<StorePath> {
+    let Generation { number, bundle, .. } = generation;
+    store.get(bundle)?.ok_or_else(|| {
+        anyhow::anyhow!("{bundle}, the bundle of generation {number} of `{profile}`, is not in the store")
+    })
 }
 
 /// The bundle at a path or link, or the one whose name begins so.

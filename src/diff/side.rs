@@ -8,7 +8,7 @@ use crate::bundle::Tree;
 use crate::bundle::manifest::{self, Manifest};
 use crate::profile::Profile;
 use crate::stack::resolve::{self, Files};
-use crate::stack::{Group, Rule, Secrets, Source, Stack, rulefile};
+use crate::stack::{Group, Rule, Source, Stack, rulefile};
 
 use super::Origins;
 
@@ -55,8 +55,7 @@ impl Side {
             return Err(SideError::Schema { name: name.into(), found: schema });
         }
         let manifest: Manifest = serde_json::from_slice(&text.content).map_err(malformed)?;
-        let secrets = Secrets::deserialize(&manifest.secrets).map_err(malformed)?;
-        let secrets = secrets.sources.into_keys().collect();
+        let secrets = manifest.secrets.sources.keys().cloned().collect();
         let profile =
             Profile::stored(&manifest.profile, &manifest.layers, &manifest.settings, &manifest.vars, secrets)
                 .map_err(malformed)?;

@@ -2,6 +2,8 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 
+use monprov::store::{Attempt, Busy, Store};
+
 use crate::support::project::{Output, Project};
 
 const BUILD: &str = "build prod --env-file profiles/prod.env.example --oracle off";
@@ -63,6 +65,39 @@ fn a_side_is_a_link_a_path_the_beginning_of_a_name_or_a_profile() {
     let now = project.run(&format!("diff second prod {env}")).exits(1);
     assert!(now.stdout.contains("for 5m → 1m"), "{}", now.stdout);
     assert_eq!(std::fs::read_dir(project.path(".monprov/store")).unwrap().count(), 2);
+}
+
+#[test]
+fn one_side_alone_is_compared_with_the_current_generation() {
+    let project = two_bundles();
+    let env = "--env-file profiles/prod.env.example";
+    let first = project.run(&format!("diff prod {env}")).exits(1);
+    assert!(first.stderr.contains("no generation yet: everything is new"), "{}", first.stderr);
+    assert!(
+        first.stdout.contains("CeleryWorkerDown             new: critical, to critical"),
+        "{}",
+        first.stdout
+    );
+
+    let store = Store::open(&project.path(".monprov")).unwrap();
+    activate(&store, &store_name(&project, "first"));
+    tells_the_threshold(&project.run(&format!("diff prod {env}")).exits(1));
+    tells_the_threshold(&project.run("diff second").exits(1));
+    activate(&store, &store_name(&project, "second"));
+    project.run(&format!("diff prod {env}")).exits(0);
+    tells_the_threshold(&project.run("diff prod@1 prod@2").exits(1));
+    tells_the_threshold(&project.run(&format!("diff prod@1 prod {env}")).exits(1));
+    let unknown = project.run("diff prod@7").exits(2);
+    assert!(unknown.stderr.contains("there is no generation 7 of `prod`"), "{}", unknown.stderr);
+}
+
+/// Makes the bundle the current generation, as an activation without a runtime does.
+fn activate(store: &Store, bundle: &str) {
+    let bundle = store.path_of(&bundle.parse().unwrap());
+    let mut lock = store.lock_profile("prod", Busy::Refuse).unwrap();
+    let attempt = Attempt { bundle: &bundle, runtime: "none", message: None, rollback: None };
+    let generation = lock.begin(attempt).unwrap();
+    lock.succeed(generation).unwrap();
 }
 
 #[test]
