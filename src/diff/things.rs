@@ -166,6 +166,7 @@ fn service_facts(stack: &Stack, service: &Service) -> Facts {
     facts.some("health.timeout", service.health.timeout);
     facts.some("health.retries", service.health.retries);
     facts.some("health.start_period", service.health.start_period);
+    facts.some("reload", service.reload.as_ref());
     facts.some("limits.cpus", service.limits.cpus.as_ref());
     facts.some("limits.memory", service.limits.memory);
     facts.some("user", service.user.as_ref());

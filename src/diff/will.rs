@@ -3,8 +3,8 @@
 use serde::Serialize;
 
 use crate::bundle::File;
-use crate::bundle::manifest::Manifest;
-use crate::stack::ServiceKind;
+use crate::bundle::manifest::{Manifest, Service};
+use crate::stack::{ServiceKind, Uptake};
 
 use super::Side;
 
@@ -28,38 +28,34 @@ pub(super) fn will(old: Option<&Side>, new: &Side) -> Option<Will> {
     }
     let mut will = Will::default();
     for (name, after) in &new.manifest.services {
-        let Some((old, before)) = old.and_then(|old| Some((old, old.manifest.services.get(name)?))) else {
-            will.create.push(name.clone());
-            continue;
+        let known = old.and_then(|old| Some((old, old.manifest.services.get(name)?)));
+        let list = match known.map(|(old, before)| uptake(old, before, new, after)) {
+            None => &mut will.create,
+            Some(Uptake::Restart) => &mut will.restart,
+            Some(Uptake::Reload) => &mut will.reload,
+            Some(Uptake::Nothing) => continue,
         };
-        let configured = before.configuration != after.configuration;
-        let secret = before.secrets != after.secrets;
-        if before.definition != after.definition {
-            will.restart.push(name.clone());
-            continue;
-        }
-        match new.stack.services.get(name).map(|service| service.kind) {
-            Some(ServiceKind::Prometheus | ServiceKind::Alertmanager) => {
-                if configured || secret {
-                    will.reload.push(name.clone());
-                }
-            }
-            // It looks for dashboards by itself; all else it reads when it starts.
-            Some(ServiceKind::Grafana) => {
-                if secret || provisioning(old) != provisioning(new) {
-                    will.restart.push(name.clone());
-                }
-            }
-            Some(ServiceKind::Exporter) | None => {
-                if configured || secret {
-                    will.restart.push(name.clone());
-                }
-            }
-        }
+        list.push(name.clone());
     }
     let gone = before.iter().flat_map(|manifest| manifest.services.keys());
     will.remove = gone.filter(|name| !new.manifest.services.contains_key(*name)).cloned().collect();
     Some(will)
+}
+
+/// What a service does to take over what is new for it.
+fn uptake(old: &Side, before: &Service, new: &Side, after: &Service) -> Uptake {
+    if before.definition != after.definition || before.open_secrets != after.open_secrets {
+        return Uptake::Restart;
+    }
+    let files = match after.kind {
+        _ if before.configuration == after.configuration => Uptake::Nothing,
+        ServiceKind::Prometheus | ServiceKind::Alertmanager => Uptake::Reload,
+        // It looks for dashboards by itself; all else it reads when it starts.
+        ServiceKind::Grafana if provisioning(old) == provisioning(new) => Uptake::Nothing,
+        ServiceKind::Grafana | ServiceKind::Exporter => Uptake::Restart,
+    };
+    let changed = after.secrets.iter().filter(|(file, secret)| before.secrets.get(*file) != Some(secret));
+    changed.map(|(_, secret)| secret.on_change).max().unwrap_or(Uptake::Nothing).max(files)
 }
 
 /// Grafana's files but the dashboards.

@@ -45,7 +45,7 @@ fn side(layers: &[(String, String)], profile: &str) -> Option<Side> {
     let options =
         Options { environment: Environment::default(), oracle: Oracle::Off, secrets: false, rebuild: false };
     // No file of it is read.
-    let project = project::Project::find(&repository(), None, None).unwrap();
+    let project = project::Project::find(repository(), None, None).unwrap();
     engine::side_of(&engine::evaluate(&project, loaded, &options).ok()?).ok()
 }
 

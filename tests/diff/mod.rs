@@ -10,6 +10,9 @@ mod verb;
 
 use std::path::{Path, PathBuf};
 
+use monprov::engine;
+use monprov::render::render;
+use monprov::store::{Store, StorePath};
 use regex::Regex;
 
 use crate::support::project::{Output, Project, copy_folder};
@@ -72,4 +75,20 @@ fn changes_are_told_as_people_on_call_see_them() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// What is compared is what was rendered: the model that is read back renders to the same files.
+#[test]
+fn a_bundle_is_read_back_whole() {
+    for case in cases() {
+        let project = changed(&case);
+        let store = Store::open(&project.path(".monprov")).unwrap();
+        let bundle = StorePath::at(&std::fs::read_link(project.path("before")).unwrap()).unwrap();
+        let side = engine::side(&store, &bundle).unwrap();
+        let rendered = render(&side.stack).unwrap().tree;
+        assert_eq!(rendered.len() + 1, side.tree.len(), "{}", case.display());
+        for (path, file) in rendered.iter() {
+            assert_eq!(side.tree.get(path), Some(file), "{}: {path}", case.display());
+        }
+    }
 }
