@@ -2,6 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 
+use monprov::bundle::Tree;
 use monprov::store::{Attempt, Busy, Store};
 
 use crate::support::project::{Output, Project};
@@ -130,14 +131,12 @@ fn a_bundle_that_was_changed_or_is_of_another_schema_is_refused() {
     let changed = project.run("diff ./first ./second").exits(2);
     assert!(changed.stderr.contains("was changed after it was built"), "{}", changed.stderr);
 
-    // What a later release writes has its own, right name.
-    let later = project.path("later");
-    std::fs::create_dir(&later).unwrap();
-    std::fs::write(later.join("manifest.json"), "{ \"schema\": 99, \"all\": \"new\" }").unwrap();
-    let hash = monprov::store::hash_directory(&later).unwrap();
-    let name = monprov::bundle::StoreName::of(&hash, "prod").unwrap();
-    let store = project.path(".monprov/store").join(name.as_str());
-    std::fs::rename(&later, store).unwrap();
+    // What a later release may write.
+    let mut tree = Tree::new();
+    tree.insert("manifest.json", "{ \"schema\": 99, \"all\": \"new\" }");
+    let store = Store::open(&project.path(".monprov")).unwrap();
+    let later = store.put(&tree, "prod", &serde_json::Value::Null).unwrap();
+    let name = later.name();
     let later = project.run(&format!("diff {name} ./second")).exits(2);
     assert!(later.stderr.contains("has schema 99, and this release knows schema 1"), "{}", later.stderr);
 }
