@@ -10,6 +10,7 @@ use crate::bundle::{StoreName, Tree};
 use crate::check;
 use crate::check::catalog::Catalogs;
 use crate::diagnostic::{Code, Finding, Place, Severity, has_errors};
+use crate::diff::{Origins, Side};
 use crate::memo::{self, Inputs};
 use crate::oracle::{self, Oracle};
 use crate::profile::codes::{M014, M015};
@@ -296,15 +297,27 @@ fn prove_secrets(
 
 /// What stands beside the bundle: this program's version and the lines that values came from.
 fn record(evaluation: &Evaluation) -> serde_json::Value {
-    let printer =
-        crate::diagnostic::show::Printer::new(&evaluation.report.sources, evaluation.report.map.as_ref());
-    let mut lines = BTreeMap::new();
-    for (_, rule) in evaluation.stack.rules() {
-        if let Some(position) = printer.position(&rule.source.place("expr")) {
-            lines.insert(format!("alerts.{}", rule.name), format!("{}:{}", position.file, position.line));
-        }
+    let Evaluation { profile, stack, report, .. } = evaluation;
+    let origins = Origins::of(profile, stack, &report.sources);
+    let mut record = serde_json::to_value(origins).unwrap_or_default();
+    if let Some(entries) = record.as_object_mut() {
+        entries.insert("monprov".into(), env!("CARGO_PKG_VERSION").into());
     }
-    serde_json::json!({ "monprov": env!("CARGO_PKG_VERSION"), "lines": lines })
+    record
+}
+
+/// A bundle, read back for a comparison. One that was changed on disk is refused.
+pub fn side(store: &Store, path: &StorePath) -> Result<Side, Failure> {
+    store.require_intact(path)?;
+    let tree = crate::store::read_tree(path.path())?;
+    // A record that can't be read costs the lines, no more.
+    let record = store.record(path).ok().flatten();
+    Ok(Side::read(path.name().as_str(), tree, record.as_ref().map(|record| &record.build))?)
+}
+
+/// What a profile would be built into, for a comparison: nothing is written.
+pub fn side_of(evaluation: &Evaluation) -> Result<Side, Failure> {
+    Ok(Side::read(evaluation.name.as_str(), evaluation.tree.clone(), Some(&record(evaluation)))?)
 }
 
 /// Every code there is, by number.

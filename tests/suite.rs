@@ -18,6 +18,7 @@ mod build;
 mod catalogs;
 mod check;
 mod crash;
+mod diff;
 mod e2e;
 mod flake;
 mod golden;

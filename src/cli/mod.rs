@@ -3,7 +3,9 @@
 mod activate;
 mod build;
 mod catalog;
+mod changes;
 mod check;
+mod diff;
 mod explain;
 mod gc;
 mod generations;
@@ -79,6 +81,7 @@ enum Verb {
     Path(check::Path),
     /// Show what is in a bundle: its files, or one of them
     Show(show::Show),
+    Diff(diff::Diff),
     /// List, check and hand over secrets
     Secrets(secrets::Secrets),
     /// Activate a bundle of the store
@@ -131,6 +134,7 @@ impl Inputs {
 /// Exit codes; they are part of the interface.
 mod exit {
     pub(super) const FAILED: u8 = 1;
+    pub(super) const USAGE: u8 = 2;
     pub(super) const REFUSED: u8 = 3;
     pub(super) const SECRET: u8 = 4;
 }
@@ -169,6 +173,7 @@ fn dispatch(arguments: &Arguments, output: &mut Output) -> Result<ExitCode, Fail
         Verb::Check(verb) => verb.run(&project()?, output),
         Verb::Path(verb) => verb.run(&project()?, output),
         Verb::Show(verb) => verb.run(&project()?, output),
+        Verb::Diff(verb) => verb.run(&project()?, output),
         Verb::Secrets(verb) => verb.run(&project()?, output),
         Verb::Activate(verb) => verb.run(&project()?, output),
         Verb::Rollback(verb) => verb.run(&project()?, output),

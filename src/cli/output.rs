@@ -22,6 +22,8 @@ pub(super) enum Color {
 pub(super) struct Output {
     /// stderr takes colours.
     color: bool,
+    /// stdout takes colours.
+    pub(super) result_color: bool,
     pub(super) json: bool,
     quiet: bool,
 }
@@ -41,18 +43,19 @@ struct JsonFinding<'a> {
 
 impl Output {
     pub(super) fn new(color: Color, json: bool, quiet: bool) -> Self {
-        let wanted = || {
+        let wanted = |terminal: bool| {
             let plain = std::env::var_os("NO_COLOR").is_some_and(|v| !v.is_empty())
                 || std::env::var("TERM").is_ok_and(|t| t == "dumb");
             let forced = std::env::var_os("CLICOLOR_FORCE").is_some_and(|v| v != "0");
-            !plain && (forced || std::io::stderr().is_terminal())
+            !plain && (forced || terminal)
         };
-        let color = match color {
+        let takes = |terminal: bool| match color {
             Color::Always => true,
             Color::Never => false,
-            Color::Auto => wanted(),
+            Color::Auto => wanted(terminal),
         };
-        Output { color, json, quiet }
+        let result_color = takes(std::io::stdout().is_terminal());
+        Output { color: takes(std::io::stderr().is_terminal()), result_color, json, quiet }
     }
 
     /// A result. A reader that went away is no error of ours.

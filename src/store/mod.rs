@@ -44,7 +44,7 @@ mod write;
 
 use std::path::{Path, PathBuf};
 
-use crate::bundle::{StoreName, Tree};
+use crate::bundle::{NameError, StoreName, Tree};
 
 pub use bookkeeping::NO_RUNTIME;
 pub use error::StoreError;
@@ -79,6 +79,12 @@ impl StorePath {
 
     pub fn name(&self) -> &StoreName {
         &self.name
+    }
+
+    /// A bundle of any store, by its absolute path, which ends in its name.
+    pub fn at(path: &Path) -> Result<Self, NameError> {
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        Ok(StorePath { path: path.to_owned(), name: name.parse()? })
     }
 }
 
