@@ -1,0 +1,62 @@
+//! Every service is well, as the runtime sees it, and stays so.
+
+use std::time::{Duration, SystemTime};
+
+use super::{Check, Look};
+use crate::activate::{Running, State, Step};
+
+/// A service that was started must last this long: some die a few seconds later.
+const LASTS: Duration = Duration::from_secs(4);
+
+/// A service that was started gets well within this: health checks start late and are patient.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// One check a service.
+pub(super) fn check(look: &Look<'_>, checks: &mut Vec<Check>) {
+    for name in look.bundle.manifest.services.keys() {
+        let step = look.plan.0.get(name).copied().unwrap_or(Step::Keep);
+        let check = match look.observed.0.get(name) {
+            None if step == Step::Keep => Check::wrong(name, "does not run"),
+            None => Check::waiting(name, "does not run yet", PATIENCE),
+            Some(running) => one(look, name, running, step),
+        };
+        checks.push(check);
+    }
+    for name in look.observed.0.keys().filter(|name| !look.bundle.manifest.services.contains_key(*name)) {
+        checks.push(Check::waiting(name, "runs, and no bundle knows it", PATIENCE));
+    }
+}
+
+fn one(look: &Look<'_>, name: &str, running: &Running, step: Step) -> Check {
+    let wanted = look.bundle.manifest.services.get(name).map(|s| s.definition.as_str());
+    if running.definition.as_deref() != wanted && !matches!(running.state, State::Absent(_)) {
+        return Check::waiting(name, "runs with another definition than the bundle's", Duration::from_secs(10));
+    }
+    let started = matches!(step, Step::Create | Step::Restart);
+    let before = look.before.observed.0.get(name);
+    // An outage must not keep anybody from switching: what was ill stays ill.
+    let ill_before = before.is_some_and(|b| !b.state.is_well() && b.definition == running.definition);
+    let ill = |what: String| match (started, ill_before) {
+        (_, true) => Check::note(name, &format!("{what}, as before")),
+        (true, false) => Check::waiting(name, &what, PATIENCE),
+        (false, false) => Check::wrong(name, &what),
+    };
+    match &running.state {
+        State::Absent(why) => Check::unproved(name, &format!("does not run here: {why}")),
+        State::Failed(why) if ill_before => Check::note(name, &format!("ended, as before: {why}")),
+        State::Failed(why) => Check::wrong(name, &format!("ended: {why}")),
+        State::Unhealthy(why) if started && !ill_before => Check::wrong(name, &format!("is unhealthy: {why}")),
+        State::Unhealthy(why) => ill(format!("is unhealthy: {why}")),
+        State::Starting => Check::waiting(name, "is starting", PATIENCE),
+        State::Running | State::Healthy if started && !has_lasted(look.now, running) => {
+            Check::waiting(name, "has just been started", PATIENCE)
+        }
+        State::Running => Check::proved(name, "runs (it has no health check)"),
+        State::Healthy => Check::proved(name, "is healthy"),
+    }
+}
+
+fn has_lasted(now: SystemTime, running: &Running) -> bool {
+    let since = running.since.and_then(|since| now.duration_since(since).ok());
+    running.since.is_none() || since.is_some_and(|lasted| lasted >= LASTS)
+}
