@@ -5,14 +5,14 @@ use std::time::Duration;
 
 /// A blocking client with one deadline for all.
 #[derive(Debug)]
-pub struct Client {
+pub(super) struct Client {
     runtime: tokio::runtime::Runtime,
     client: reqwest::Client,
 }
 
 /// What a service answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Answer {
+pub(super) struct Answer {
     pub status: u16,
     pub body: String,
 }

@@ -5,7 +5,11 @@
 //! today. It knows nothing of generations, and the sequence knows nothing of engines.
 
 pub mod bundle;
+pub mod compose;
+mod http;
 pub mod plan;
+pub mod proof;
+pub mod sequence;
 
 use std::collections::BTreeMap;
 use std::time::SystemTime;
@@ -15,7 +19,7 @@ use serde::Serialize;
 use crate::secret::Secret;
 
 pub use bundle::Bundle;
-pub use plan::{Plan, Step, Takeover};
+pub use plan::{Plan, Step};
 
 /// What carries the services of one profile. Every call looks afresh: nothing that an engine
 /// said before is remembered.

@@ -8,7 +8,8 @@ use serde::Serialize;
 
 use super::{Observed, State};
 use crate::bundle::manifest::{Manifest, Service};
-use crate::stack::ServiceKind;
+use crate::secret::Changes;
+use crate::stack::{ServiceKind, Uptake};
 
 /// Where Grafana's dashboards are; it looks there again and again by itself.
 const DASHBOARDS: &str = "grafana/dashboards/";
@@ -41,22 +42,15 @@ impl fmt::Display for Step {
 #[serde(transparent)]
 pub struct Plan(pub BTreeMap<String, Step>);
 
-/// What a service must do to take over its changed secrets.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Takeover {
-    Reload,
-    Restart,
-}
-
 impl Plan {
     /// `before`: the bundles that the running services may have read, the last one that was
-    /// proved and any whose activation was cut short. `secrets`: services with changed secrets.
+    /// proved and any whose activation was cut short. `secrets`: what handing them over changes.
     /// `reloads`: see [`super::Runtime::reloads`].
     pub fn new(
         before: &[&Manifest],
         new: &Manifest,
         observed: &Observed,
-        secrets: &BTreeMap<String, Takeover>,
+        secrets: &Changes,
         reloads: bool,
     ) -> Plan {
         let step = |(name, service): (&String, &Service)| {
@@ -65,11 +59,14 @@ impl Plan {
                 Some(running) => {
                     let absent = matches!(running.state, State::Absent(_));
                     let same = running.definition.as_deref() == Some(service.definition.as_str());
-                    match secrets.get(name) {
+                    match secrets.get(name).map(|change| change.needs) {
                         _ if !same || !(running.state.is_up() || absent) => Step::Restart,
                         _ if absent => Step::Keep,
-                        Some(Takeover::Restart) => Step::Restart,
-                        secret => configuration(before, new, name, service).max_effect(secret.copied()),
+                        Some(Uptake::Restart) => Step::Restart,
+                        uptake => match (configuration(before, new, name, service), uptake) {
+                            (Step::Keep, Some(Uptake::Reload)) => Step::Reload,
+                            (step, _) => step,
+                        },
                     }
                 }
             };
@@ -90,16 +87,6 @@ impl Plan {
     /// Nothing happens to any service.
     pub fn is_idle(&self) -> bool {
         self.0.values().all(|step| *step == Step::Keep)
-    }
-}
-
-impl Step {
-    /// With secrets to take over as well.
-    fn max_effect(self, secrets: Option<Takeover>) -> Step {
-        match (self, secrets) {
-            (Step::Keep, Some(Takeover::Reload)) => Step::Reload,
-            (step, _) => step,
-        }
     }
 }
 

@@ -12,7 +12,7 @@ const FILE: &str = "alertmanager/alertmanager.yml";
 
 /// What an Alertmanager says of itself.
 #[derive(Debug, Clone, Default)]
-pub struct Seen {
+pub(super) struct Seen {
     pub reload: Reload,
     /// Its configuration, marshalled anew.
     pub configuration: String,
@@ -23,16 +23,13 @@ impl Seen {
         let metrics = client.ok(&format!("http://{address}/metrics"))?;
         let status = client.json(&format!("http://{address}/api/v2/status"))?;
         let configuration = status.pointer("/config/original").and_then(|v| v.as_str()).unwrap_or_default();
-        Ok(Seen {
-            reload: Reload::read(&metrics, "alertmanager"),
-            configuration: configuration.to_owned(),
-        })
+        Ok(Seen { reload: Reload::read(&metrics, "alertmanager"), configuration: configuration.to_owned() })
     }
 }
 
 pub(super) fn check(look: &Look<'_>, checks: &mut Vec<Check>) {
     let Some((name, _)) = look.bundle.service_of(ServiceKind::Alertmanager) else { return };
-    let seen = match &look.now_seen.alertmanager {
+    let seen = match &look.seen.alertmanager {
         Some(Ok(seen)) => seen,
         Some(Err(why)) => return checks.push(Check::unreachable(name, why)),
         None => return,

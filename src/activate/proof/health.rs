@@ -8,6 +8,9 @@ use crate::activate::{Running, State, Step};
 /// A service that was started must last this long: some die a few seconds later.
 const LASTS: Duration = Duration::from_secs(4);
 
+/// One fall is forgiven: what a service waits for may come up after it.
+const FALLS: u64 = 2;
+
 /// A service that was started gets well within this: health checks start late and are patient.
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -30,7 +33,11 @@ pub(super) fn check(look: &Look<'_>, checks: &mut Vec<Check>) {
 fn one(look: &Look<'_>, name: &str, running: &Running, step: Step) -> Check {
     let wanted = look.bundle.manifest.services.get(name).map(|s| s.definition.as_str());
     if running.definition.as_deref() != wanted && !matches!(running.state, State::Absent(_)) {
-        return Check::waiting(name, "runs with another definition than the bundle's", Duration::from_secs(10));
+        return Check::waiting(
+            name,
+            "runs with another definition than the bundle's",
+            Duration::from_secs(10),
+        );
     }
     let started = matches!(step, Step::Create | Step::Restart);
     let before = look.before.observed.0.get(name);
@@ -41,11 +48,16 @@ fn one(look: &Look<'_>, name: &str, running: &Running, step: Step) -> Check {
         (true, false) => Check::waiting(name, &what, PATIENCE),
         (false, false) => Check::wrong(name, &what),
     };
+    if started && running.restarts >= FALLS && !ill_before {
+        return Check::wrong(name, &format!("ended {} times since it was started", running.restarts));
+    }
     match &running.state {
         State::Absent(why) => Check::unproved(name, &format!("does not run here: {why}")),
         State::Failed(why) if ill_before => Check::note(name, &format!("ended, as before: {why}")),
         State::Failed(why) => Check::wrong(name, &format!("ended: {why}")),
-        State::Unhealthy(why) if started && !ill_before => Check::wrong(name, &format!("is unhealthy: {why}")),
+        State::Unhealthy(why) if started && !ill_before => {
+            Check::wrong(name, &format!("is unhealthy: {why}"))
+        }
         State::Unhealthy(why) => ill(format!("is unhealthy: {why}")),
         State::Starting => Check::waiting(name, "is starting", PATIENCE),
         State::Running | State::Healthy if started && !has_lasted(look.now, running) => {

@@ -2,7 +2,7 @@
 
 /// What `NAME_config_last_reload_*` says.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct Reload {
+pub(super) struct Reload {
     pub successful: Option<bool>,
     /// When the configuration was last taken over, by the daemon's clock.
     pub at: Option<f64>,

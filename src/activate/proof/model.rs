@@ -75,14 +75,14 @@ const NAMED: &[&str] = &["labels", "external_labels", "annotations"];
 const HIDDEN: &str = "<secret>";
 
 /// Reads a document as values; YAML holds JSON.
-pub fn read(text: &str) -> Result<Value, String> {
+pub(super) fn read(text: &str) -> Result<Value, String> {
     let options = serde_saphyr::options! { with_snippet: false, budget: None };
     serde_saphyr::from_str_with_options(text, options).map_err(|e| e.to_string())
 }
 
 /// The first difference, as `route.routes[2].receiver: "pager" is "mail"`; `None` where the
 /// daemon runs ours.
-pub fn difference(ours: &Value, theirs: &Value) -> Option<String> {
+pub(super) fn difference(ours: &Value, theirs: &Value) -> Option<String> {
     compare("", "", ours, theirs)
 }
 

@@ -15,7 +15,7 @@ pub(super) const FILE: &str = "prometheus/prometheus.yml";
 
 /// What a Prometheus says of itself.
 #[derive(Debug, Clone, Default)]
-pub struct Seen {
+pub(super) struct Seen {
     pub reload: Reload,
     /// Its configuration, marshalled anew.
     pub configuration: String,
@@ -52,7 +52,7 @@ impl Seen {
 
 pub(super) fn check(look: &Look<'_>, checks: &mut Vec<Check>) {
     let Some((name, _)) = look.bundle.service_of(ServiceKind::Prometheus) else { return };
-    let seen = match &look.now_seen.prometheus {
+    let seen = match &look.seen.prometheus {
         Some(Ok(seen)) => seen,
         Some(Err(why)) => return checks.push(Check::unreachable(name, why)),
         None => return,

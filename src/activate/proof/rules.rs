@@ -12,7 +12,7 @@ const FOLDER: &str = "prometheus/rules/";
 
 /// A rule group as `/api/v1/rules` shows it.
 #[derive(Debug, Clone, Deserialize)]
-pub struct Group {
+pub(super) struct Group {
     name: String,
     file: String,
     interval: f64,
@@ -80,21 +80,19 @@ pub(super) struct Compared {
 
 /// `Err`: the first difference.
 pub(super) fn compare(bundle: &Bundle, theirs: &[Group]) -> Result<Compared, String> {
-    let mut running: BTreeMap<(&str, &str), &Group> = BTreeMap::new();
-    for group in theirs {
-        let file = group.file.rsplit('/').next().unwrap_or_default();
-        running.insert((file, &group.name), group);
-    }
+    let key = |file: &str, group: &str| (base(file).to_owned(), group.to_owned());
+    let mut running: BTreeMap<(String, String), &Group> =
+        theirs.iter().map(|group| (key(&group.file, &group.name), group)).collect();
     let mut compared = Compared { count: 0, unproved: vec![] };
     for path in bundle.manifest.files.keys().filter(|path| path.starts_with(FOLDER)) {
         let text = bundle.text(path).map_err(|e| e.to_string())?;
         let options = serde_saphyr::options! { with_snippet: false, budget: None };
         let file: File =
             serde_saphyr::from_str_with_options(&text, options).map_err(|e| format!("{path}: {e}"))?;
-        let name = path.rsplit('/').next().unwrap_or_default();
+        let name = base(path);
         for ours in &file.groups {
             let theirs = running
-                .remove(&(name, ours.name.as_str()))
+                .remove(&key(path, &ours.name))
                 .ok_or_else(|| format!("the group {} of {name} is missing", ours.name))?;
             group(ours, theirs, &mut compared)?;
         }
@@ -114,7 +112,10 @@ fn group(ours: &FileGroup, theirs: &Group, compared: &mut Compared) -> Result<()
     }
     if ours.limit != theirs.limit || ours.rules.len() != theirs.rules.len() {
         let (a, b) = (theirs.rules.len(), ours.rules.len());
-        return Err(format!("the group {name} has {a} rules and a limit of {}, it should have {b} and {}", theirs.limit, ours.limit));
+        return Err(format!(
+            "the group {name} has {a} rules and a limit of {}, it should have {b} and {}",
+            theirs.limit, ours.limit
+        ));
     }
     for (a, b) in ours.rules.iter().zip(&theirs.rules) {
         compared.count += 1;
@@ -162,6 +163,10 @@ fn same_expression(ours: &str, theirs: &str) -> Option<bool> {
         (Ok(a), Ok(b)) => Some(a == b || a.to_string() == b.to_string()),
         _ => None,
     }
+}
+
+fn base(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or_default()
 }
 
 fn one_line(text: &str) -> String {

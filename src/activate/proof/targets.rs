@@ -6,7 +6,6 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::{Check, Look, model};
-use crate::activate::Step;
 use crate::profile::units;
 use crate::stack::{Runtime, ServiceKind};
 
@@ -18,7 +17,7 @@ const START: Duration = Duration::from_secs(5);
 
 /// A target as `/api/v1/targets` shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Target {
+pub(super) struct Target {
     pub health: Health,
     /// `host:port`
     pub address: String,
@@ -27,7 +26,7 @@ pub struct Target {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Health {
+pub(super) enum Health {
     Up,
     Down,
     /// Not scraped yet.
@@ -58,13 +57,11 @@ impl Target {
 
 pub(super) fn check(look: &Look<'_>, checks: &mut Vec<Check>) {
     let Some((prometheus, _)) = look.bundle.service_of(ServiceKind::Prometheus) else { return };
-    let Some(Ok(seen)) = &look.now_seen.prometheus else { return };
+    let Some(Ok(seen)) = &look.seen.prometheus else { return };
     let before = look.before.seen.prometheus.as_ref().and_then(|b| b.as_ref().ok());
     let jobs = |configuration: &str| jobs(&model::read(configuration).unwrap_or_default());
     let now = jobs(&seen.configuration);
     let then = before.map(|b| jobs(&b.configuration)).unwrap_or_default();
-    let restarted =
-        |name: &str| matches!(look.plan.0.get(name), Some(Step::Create | Step::Restart));
     let mut up = 0;
     for (key, target) in &seen.targets {
         let (job, instance) = key;
@@ -72,19 +69,27 @@ pub(super) fn check(look: &Look<'_>, checks: &mut Vec<Check>) {
         let was = before.and_then(|b| b.targets.get(key));
         let service = own_service(look, &target.address);
         let job_changed = now.get(job) != then.get(job);
-        let touched = job_changed || was.is_none() || restarted(prometheus) || service.is_some_and(restarted);
+        let touched = job_changed
+            || was.is_none()
+            || look.started(prometheus)
+            || service.is_some_and(|name| look.started(name));
         // Scraped since: another time than at the first look after the switch.
-        let first = look.first_seen.and_then(|seen| seen.targets.get(key));
+        let first = look.first.and_then(|first| first.prometheus.as_ref()?.as_ref().ok()?.targets.get(key));
         let fresh = !touched
-            || restarted(prometheus)
-            || first.is_none_or(|first| first.last_scrape != target.last_scrape);
+            || look.started(prometheus)
+            || first.is_some_and(|first| first.last_scrape != target.last_scrape);
         let (interval, timeout) = now.get(job).map(timing).unwrap_or_default();
         let patience = (interval + timeout + START).min(LONGEST);
         let was_up = was.is_some_and(|was| was.health == Health::Up);
         let error = if target.error.is_empty() { String::new() } else { format!(": {}", target.error) };
         checks.push(match target.health {
-            _ if look.at_rest && target.health == Health::Down => Check::note(prometheus, &format!("{what} is down{error}")),
-            _ if look.at_rest => { up += 1; continue }
+            _ if look.at_rest && target.health == Health::Down => {
+                Check::note(prometheus, &format!("{what} is down{error}"))
+            }
+            _ if look.at_rest => {
+                up += 1;
+                continue;
+            }
             Health::Unknown => Check::hoping(prometheus, &format!("{what} was not scraped yet"), patience),
             _ if !fresh => Check::hoping(prometheus, &format!("{what} was not scraped again yet"), patience),
             Health::Up => {
