@@ -1,6 +1,7 @@
 //! The sequence: profile → stack → checks → files → bundle → store. The one file that knows
 //! all of it.
 
+pub mod activate;
 pub mod secrets;
 
 use std::collections::BTreeMap;

@@ -5,14 +5,14 @@ use std::time::Duration;
 
 /// A blocking client with one deadline for all.
 #[derive(Debug)]
-pub(super) struct Client {
+pub struct Client {
     runtime: tokio::runtime::Runtime,
     client: reqwest::Client,
 }
 
 /// What a service answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Answer {
+pub struct Answer {
     pub status: u16,
     pub body: String,
 }

@@ -6,7 +6,7 @@
 
 pub mod bundle;
 pub mod compose;
-mod http;
+pub mod http;
 pub mod plan;
 pub mod proof;
 pub mod sequence;

@@ -145,7 +145,7 @@ impl Activator<'_> {
             }
         }
         let manifests: Vec<&Manifest> = before.iter().map(|b| &b.manifest).collect();
-        let changes = HandOver::new(&bundle.manifest, secrets)?.changes(store.directory());
+        let changes = secret::outstanding(store.directory(), &HandOver::new(&bundle.manifest, secrets)?)?;
         let observed = self.runtime.observe()?;
         let plan = Plan::new(&manifests, &bundle.manifest, &observed, &changes, self.runtime.reloads());
         Ok(Outlook { plan, changes, current, interrupted: generations })
@@ -205,10 +205,10 @@ impl Activator<'_> {
     fn take(&mut self, way: &Way<'_>, before: &Before, to: Option<&str>) -> Result<Report, Trouble> {
         let Way { client, bundle, resolved, plan } = *way;
         let hand_over = HandOver::new(&bundle.manifest, resolved)?;
-        if bundle.manifest.services.values().any(|s| !s.secrets.is_empty() || !s.open_secrets.is_empty()) {
-            let changes = secret::sync(self.lock, &bundle.path, &hand_over, resolved)?.changes;
-            let files: usize = changes.values().map(|change| change.files.len()).sum();
-            (self.say)("secrets", &format!("{files} written for {} services", changes.len()));
+        let handed = secret::sync(self.lock, &bundle.path, &hand_over, resolved)?;
+        if !handed.changes.is_empty() {
+            let files: usize = handed.changes.values().map(|change| change.files.len()).sum();
+            (self.say)("secrets", &format!("{files} written for {} services", handed.changes.len()));
         }
         self.lock.point_live(bundle.path.name())?;
         if let Some(to) = to {
@@ -228,7 +228,9 @@ impl Activator<'_> {
         let state = self.lock.store().directory().to_owned();
         let prover = Prover { runtime: self.runtime, client, state: &state };
         let say = &mut *self.say;
-        Ok(prover.prove(bundle, plan, &reloaded, before, &mut |text| say("waits", text))?)
+        let report = prover.prove(bundle, plan, &reloaded, before, &mut |text| say("waits", text))?;
+        secret::taken_up(self.lock, handed)?;
+        Ok(report)
     }
 
     /// Restores what ran before, proves it, and writes down what happened.
@@ -271,7 +273,7 @@ impl Activator<'_> {
             .map_err(|why| Trouble { why: vec![why], blames_bundle: false })?;
         let store = self.lock.store();
         let hand_over = HandOver::new(&previous.manifest, &resolved)?;
-        let changes = hand_over.changes(store.directory());
+        let changes = secret::outstanding(store.directory(), &hand_over)?;
         let state = store.directory().to_owned();
         let prover = Prover { runtime: self.runtime, client, state: &state };
         let before = prover.before(Some(previous))?;

@@ -1,18 +1,30 @@
-//! `monprov activate`
+//! `monprov activate`, and what all verbs that change what runs have in common.
+#![expect(clippy::disallowed_methods, reason = "says how long it took")]
 
+use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Instant;
 
 use clap::Args;
 
 use super::output::Output;
-use crate::engine::Failure;
+use super::{environment, exit};
+use crate::activate::plan::Step;
+use crate::activate::proof::{self, Verdict};
+use crate::activate::sequence::{Activation, Outlook};
+use crate::engine::activate::{self as engine, Change};
+use crate::engine::{Failure, Options};
+use crate::oracle::Oracle;
 use crate::project::Project;
-use crate::store::{Attempt, Busy, Generation, NO_RUNTIME, ProfileLock, Store};
+use crate::store::{Attempt, Busy, Generation, NO_RUNTIME, ProfileLock, Rollback, Store, StorePath};
 
 #[derive(Debug, Args)]
 pub(super) struct Activate {
     /// A store path, its name or the beginning of it
     bundle: String,
+    /// Read secrets that the environment lacks from FILE
+    #[arg(long, value_name = "FILE")]
+    env_file: Vec<PathBuf>,
     #[command(flatten)]
     how: How,
 }
@@ -21,12 +33,15 @@ pub(super) struct Activate {
 #[derive(Debug, Args)]
 pub(super) struct How {
     /// `none`: only move `live` and the generation; something else runs the stack
-    #[arg(long, value_name = "RUNTIME", value_parser = [NO_RUNTIME], required = true)]
-    runtime: String,
+    #[arg(long, value_name = "RUNTIME", value_parser = [NO_RUNTIME])]
+    runtime: Option<String>,
+    /// Say what would happen, and touch nothing
+    #[arg(long)]
+    pub(super) dry_run: bool,
     /// Why, for those who read `monprov generations`
     #[arg(short, long, value_name = "TEXT")]
-    pub(super) message: Option<String>,
-    /// Also a bundle that is marked as failed
+    message: Option<String>,
+    /// Also a bundle that is marked as failed, or that a rollback left
     #[arg(long)]
     pub(super) force: bool,
     /// Fail instead of waiting while another run changes the profile
@@ -37,24 +52,16 @@ pub(super) struct How {
 impl Activate {
     pub(super) fn run(&self, project: &Project, output: &Output) -> Result<ExitCode, Failure> {
         let store = Store::open(&project.state)?;
-        let hold = store.hold()?;
+        let _hold = store.hold()?;
         let bundle = store.find(&self.bundle)?;
         let mut lock = self.how.lock(&store, bundle.name().name(), output)?;
-        self.how.settle(&mut lock, output)?;
-        lock.require_activatable(&bundle, self.how.force)?;
-        if let Some(generation) = lock.already(bundle.name())? {
-            return Ok(done(&generation, "unchanged", output));
-        }
-        let attempt = Attempt {
-            bundle: &bundle,
-            runtime: NO_RUNTIME,
-            message: self.how.message.as_deref(),
-            rollback: None,
-        };
-        let generation = lock.record(attempt)?;
-        drop(hold);
-        Ok(done(&generation, "", output))
+        self.how.take(project, &mut lock, &bundle, None, &options(&self.env_file)?, output)
     }
+}
+
+/// What resolving secrets needs where nothing is built.
+pub(super) fn options(env_file: &[PathBuf]) -> Result<Options, Failure> {
+    Ok(Options { environment: environment(env_file)?, oracle: Oracle::Off, secrets: true, rebuild: false })
 }
 
 impl How {
@@ -65,18 +72,147 @@ impl How {
         Ok(store.lock_profile(profile, busy)?)
     }
 
-    /// Ends what a killed run began, and says so.
-    pub(super) fn settle(&self, lock: &mut ProfileLock, output: &Output) -> Result<(), Failure> {
+    /// Makes a bundle what runs, and says what came of it.
+    pub(super) fn take(
+        &self,
+        project: &Project,
+        lock: &mut ProfileLock,
+        bundle: &StorePath,
+        rollback: Option<Rollback>,
+        options: &Options,
+        output: &Output,
+    ) -> Result<ExitCode, Failure> {
+        if self.runtime.is_some() {
+            return self.record(lock, bundle, rollback, output);
+        }
+        let message = self.message.as_deref();
+        let change = Change { bundle, rollback, message, force: self.force };
+        if self.dry_run {
+            let outlook = engine::outlook(project, lock, &change, options)?;
+            return Ok(would(&outlook, output));
+        }
+        let start = Instant::now();
+        let mut say = |what: &str, text: &str| output.line(what, text);
+        let activation = engine::activate(project, lock, &change, options, &mut say)?;
+        Ok(tell(&activation, start, output))
+    }
+
+    /// Moves `live` and the generation, and nothing else.
+    fn record(
+        &self,
+        lock: &mut ProfileLock,
+        bundle: &StorePath,
+        rollback: Option<Rollback>,
+        output: &Output,
+    ) -> Result<ExitCode, Failure> {
         if let Some(generation) = lock.settle()? {
             let (number, outcome) = (generation.number, generation.outcome.name());
             output.line("settled", &format!("generation {number}, whose run was killed: {outcome}"));
         }
-        Ok(())
+        lock.require_activatable(bundle, self.force)?;
+        if let Some(generation) = lock.already(bundle.name())? {
+            return Ok(done(&generation, "unchanged", output));
+        }
+        let message = self.message.as_deref();
+        let generation = lock.record(Attempt { bundle, runtime: NO_RUNTIME, message, rollback })?;
+        let note = rollback.map(|rollback| format!("back to {}", rollback.to)).unwrap_or_default();
+        Ok(done(&generation, &note, output))
+    }
+}
+
+fn would(outlook: &Outlook, output: &Output) -> ExitCode {
+    if output.json {
+        output.json(&serde_json::json!({ "services": outlook.plan, "secrets": outlook.changes }));
+        return ExitCode::SUCCESS;
+    }
+    output.line("would", &outlook.plan.to_string());
+    let text = outlook.plan.0.iter().filter(|(_, step)| **step != Step::Keep);
+    output.result(&text.map(|(name, step)| format!("{step:<8} {name}\n")).collect::<String>());
+    ExitCode::SUCCESS
+}
+
+fn tell(activation: &Activation, start: Instant, output: &Output) -> ExitCode {
+    let took = format!("{:.1} s", start.elapsed().as_secs_f64());
+    match activation {
+        Activation::Unchanged { generation, report } => {
+            proved(report, output);
+            done(generation, "unchanged", output)
+        }
+        Activation::Activated { generation, report, .. } => {
+            proved(report, output);
+            done(generation, &took, output)
+        }
+        Activation::Restored { failed, again, why } => {
+            let runs = match again {
+                Some(again) => format!("generation {} runs again", again.number),
+                None => "nothing runs, as before".to_owned(),
+            };
+            output.line("restored", &format!("{runs}, proved  {took}"));
+            let marked = if failed.rejected {
+                format!("; bundle {} is marked as failed", failed.bundle)
+            } else {
+                String::new()
+            };
+            let show = format!("monprov generations {} --show {}", failed.bundle.name(), failed.number);
+            failure(
+                failed,
+                "restored",
+                why,
+                &format!("activation failed, {runs}{marked}\n   = what was wrong: {show}"),
+                output,
+            );
+            ExitCode::from(exit::RESTORED)
+        }
+        Activation::Lost { failed, again, why, also } => {
+            let profile = failed.bundle.name();
+            let by_hand = match again {
+                Some(again) => format!(
+                    "remove the cause and run `monprov activate {} --force`; `monprov status {profile}` says what runs",
+                    again.bundle
+                ),
+                None => format!("remove the cause and run `monprov down {profile}`"),
+            };
+            let all: Vec<String> = why.iter().chain(also).cloned().collect();
+            let text = format!(
+                "activation failed, and what ran before could not be restored: {}\n   = by hand: {by_hand}",
+                also.join("; ")
+            );
+            failure(failed, "failed", &all, &text, output);
+            ExitCode::from(exit::LOST)
+        }
+    }
+}
+
+fn failure(failed: &Generation, outcome: &str, why: &[String], text: &str, output: &Output) {
+    if output.json {
+        output.json(&serde_json::json!({ "outcome": outcome, "generation": failed, "why": why }));
+    } else {
+        output.error(&anyhow::anyhow!("{text}"));
+    }
+}
+
+/// The proof, for those who watch.
+pub(super) fn proved(report: &proof::Report, output: &Output) {
+    let texts = |verdict: Verdict| report.having(verdict).map(|c| format!("{} {}", c.service, c.text));
+    let own = |check: &&proof::Check| {
+        // Health is what everybody expects; it is told where it is missing.
+        !check.text.starts_with("is healthy") && !check.text.starts_with("runs (")
+    };
+    let proved = report.having(Verdict::Proved).filter(own).map(|c| format!("{} {}", c.service, c.text));
+    let proved: Vec<String> = proved.collect();
+    output.line("proof", &if proved.is_empty() { "every service is well".into() } else { proved.join("  ") });
+    let notes = report.checks.iter().filter(|c| matches!(c.verdict, Verdict::Note | Verdict::Hoping(_)));
+    for note in notes {
+        output.line("note", &format!("{} {}", note.service, note.text));
+    }
+    let unproved: Vec<String> = texts(Verdict::Unproved).collect();
+    if !unproved.is_empty() {
+        output.line("", &format!("not provable: {}", unproved.join(", ")));
     }
 }
 
 /// Says what is current now.
-pub(super) fn done(generation: &Generation, note: &str, output: &Output) -> ExitCode {
+fn done(generation: &Generation, note: &str, output: &Output) -> ExitCode {
     if output.json {
         output.json(generation);
     }

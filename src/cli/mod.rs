@@ -6,6 +6,7 @@ mod catalog;
 mod changes;
 mod check;
 mod diff;
+mod down;
 mod explain;
 mod gc;
 mod generations;
@@ -16,6 +17,8 @@ mod rollback;
 mod schema;
 mod secrets;
 mod show;
+mod status;
+mod switch;
 mod table;
 mod verify;
 
@@ -84,10 +87,16 @@ enum Verb {
     Diff(diff::Diff),
     /// List, check and hand over secrets
     Secrets(secrets::Secrets),
+    /// Build a profile and make it what runs; if it fails, what ran before runs again
+    Switch(switch::Switch),
     /// Activate a bundle of the store
     Activate(activate::Activate),
     /// Go back to what ran before; twice goes further back
     Rollback(rollback::Rollback),
+    /// Ask the running stack whether it is what it should be
+    Status(status::Status),
+    /// Stop a profile's services and take their secrets away; data and generations stay
+    Down(down::Down),
     /// List what was activated, when, by whom, why, and what came of it
     Generations(generations::Generations),
     /// Find what was changed in the store; --repair mends it
@@ -137,6 +146,8 @@ mod exit {
     pub(super) const USAGE: u8 = 2;
     pub(super) const REFUSED: u8 = 3;
     pub(super) const SECRET: u8 = 4;
+    pub(super) const RESTORED: u8 = 5;
+    pub(super) const LOST: u8 = 6;
 }
 
 /// Runs the program.
@@ -175,6 +186,9 @@ fn dispatch(arguments: &Arguments, output: &mut Output) -> Result<ExitCode, Fail
         Verb::Show(verb) => verb.run(&project()?, output),
         Verb::Diff(verb) => verb.run(&project()?, output),
         Verb::Secrets(verb) => verb.run(&project()?, output),
+        Verb::Switch(verb) => verb.run(&project()?, output),
+        Verb::Status(verb) => verb.run(&project()?, output),
+        Verb::Down(verb) => verb.run(&project()?, output),
         Verb::Activate(verb) => verb.run(&project()?, output),
         Verb::Rollback(verb) => verb.run(&project()?, output),
         Verb::Generations(verb) => verb.run(&project()?, output),

@@ -160,6 +160,10 @@ impl<'a> HandOver<'a> {
         place::keep_only(&place, &kept)
     }
 
+    pub(super) fn profile(&self) -> &str {
+        &self.manifest.profile
+    }
+
     /// The variables that the engine must find in its environment, and nobody else.
     pub fn environment(&self) -> impl Iterator<Item = (&str, &Secret)> {
         self.environment.iter().map(|(name, secret)| (name.as_str(), secret))

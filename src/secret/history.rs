@@ -101,6 +101,17 @@ pub fn sync(
     Ok(generation)
 }
 
+/// What the services would have to do after a hand-over: what it changes, and what a run that
+/// was cut short has left to be done.
+pub fn outstanding(state: &Path, hand_over: &HandOver<'_>) -> Result<Changes, Error> {
+    let changes = hand_over.changes(state);
+    let left = last(state, hand_over.profile())?.filter(|last| !last.taken_up);
+    Ok(match left {
+        Some(left) => merge(changes, left.changes),
+        None => changes,
+    })
+}
+
 /// Notes that the services did what a hand-over needs.
 pub fn taken_up(lock: &ProfileLock, generation: SecretGeneration) -> Result<SecretGeneration, Error> {
     let generation = SecretGeneration { taken_up: true, ..generation };

@@ -67,6 +67,11 @@ pub enum StoreError {
     )]
     Rejected { profile: String, bundle: StoreName, generation: u64, reason: String },
     #[error(
+        "the profile still builds {bundle}, which generation {generation} rolled back: change the profile, or \
+         take the bundle all the same with --force"
+    )]
+    Left { profile: String, bundle: StoreName, generation: u64 },
+    #[error(
         "the activation of generation {number} of `{profile}` by {runtime} was interrupted: without that \
          runtime it can be neither finished nor undone; leave out `--runtime none`"
     )]
@@ -78,7 +83,7 @@ pub enum StoreError {
 impl StoreError {
     /// Whether something was refused on purpose, rather than failed.
     pub fn is_refusal(&self) -> bool {
-        matches!(self, Self::Tampered { .. } | Self::Rejected { .. })
+        matches!(self, Self::Tampered { .. } | Self::Rejected { .. } | Self::Left { .. })
     }
 }
 

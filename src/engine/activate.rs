@@ -1,0 +1,207 @@
+//! From a bundle in the store to the running stack: which runtime carries it, today's secrets,
+//! and the sequence of [`crate::activate`].
+
+use super::{Failure, Options, Report, resolve_secrets};
+use crate::activate::compose::Compose;
+use crate::activate::proof;
+use crate::activate::sequence::{Activation, Activator, Error, Outlook, Request, Say};
+use crate::activate::{Bundle, Observed, Runtime};
+use crate::bundle::manifest::Manifest;
+use crate::diagnostic::has_errors;
+use crate::project::Project;
+use crate::secret::{self, HandOver, Resolved};
+use crate::store::{Difference, Generation, ProfileLock, Rollback, Store, StorePath};
+
+/// What is to become of a profile.
+#[derive(Debug)]
+pub struct Change<'a> {
+    pub bundle: &'a StorePath,
+    pub rollback: Option<Rollback>,
+    pub message: Option<&'a str>,
+    /// Also a bundle that is marked as failed.
+    pub force: bool,
+}
+
+/// Makes a bundle what runs.
+pub fn activate(
+    project: &Project,
+    lock: &mut ProfileLock,
+    change: &Change<'_>,
+    options: &Options,
+    say: &mut Say<'_>,
+) -> Result<Activation, Failure> {
+    let (bundle, runtime, secrets) = prepare(project, lock, change, options, true)?;
+    let resolve = |manifest: &Manifest| {
+        resolve(project, manifest, options, true).map_err(|failure| match failure {
+            Failure::Refused(report) => {
+                let messages: Vec<_> = report.findings.iter().map(|f| f.message.clone()).collect();
+                messages.join("\n")
+            }
+            Failure::Failed(error) => error.to_string(),
+        })
+    };
+    let request =
+        Request { bundle: &bundle, secrets: &secrets, message: change.message, rollback: change.rollback };
+    let mut activator = Activator { lock, runtime: &*runtime, resolve: &resolve, say };
+    activator.activate(&request).map_err(failure)
+}
+
+/// What [`activate`] would do. Touches nothing.
+pub fn outlook(
+    project: &Project,
+    lock: &mut ProfileLock,
+    change: &Change<'_>,
+    options: &Options,
+) -> Result<Outlook, Failure> {
+    let (bundle, runtime, secrets) = prepare(project, lock, change, options, false)?;
+    let resolve = |_: &Manifest| Err(String::new());
+    let activator = Activator { lock, runtime: &*runtime, resolve: &resolve, say: &mut |_, _| {} };
+    activator.outlook(&bundle, &secrets).map_err(failure)
+}
+
+type Prepared = (Bundle, Box<dyn Runtime>, Resolved);
+
+fn prepare(
+    project: &Project,
+    lock: &ProfileLock,
+    change: &Change<'_>,
+    options: &Options,
+    generate: bool,
+) -> Result<Prepared, Failure> {
+    lock.require_activatable(change.bundle, change.force)?;
+    let bundle = Bundle::open(change.bundle.clone())?;
+    let runtime = runtime(lock.store(), &bundle)?;
+    let secrets = resolve(project, &bundle.manifest, options, generate)?;
+    Ok((bundle, runtime, secrets))
+}
+
+/// The values of a bundle's secrets as they are today.
+fn resolve(
+    project: &Project,
+    manifest: &Manifest,
+    options: &Options,
+    generate: bool,
+) -> Result<Resolved, Failure> {
+    let mut resolved = resolve_secrets(project, &manifest.profile, &manifest.secrets, options, generate);
+    if has_errors(&resolved.findings) {
+        let findings = std::mem::take(&mut resolved.findings);
+        return Err(Failure::Refused(Box::new(Report { findings, ..Report::default() })));
+    }
+    Ok(resolved)
+}
+
+/// The runtime that a bundle was built for.
+fn runtime(store: &Store, bundle: &Bundle) -> Result<Box<dyn Runtime>, Failure> {
+    match bundle.manifest.runtime.as_str() {
+        "compose" => Ok(Box::new(Compose::new(store.directory(), &Compose::project(bundle))?)),
+        other => Err(anyhow::anyhow!(
+            "{} is for the runtime `{other}`, which this monprov does not know: use a newer one, or set \
+             `stack.runtime` in the profile",
+            bundle.short()
+        )
+        .into()),
+    }
+}
+
+/// Stops everything of a profile. `None`: nothing of it runs.
+pub fn down(lock: &mut ProfileLock) -> Result<Option<Bundle>, Failure> {
+    let Some(bundle) = running(lock.store(), lock.profile())? else { return Ok(None) };
+    let runtime = runtime(lock.store(), &bundle)?;
+    let resolve = |_: &Manifest| Err(String::new());
+    Activator { lock, runtime: &*runtime, resolve: &resolve, say: &mut |_, _| {} }.down().map_err(failure)?;
+    Ok(Some(bundle))
+}
+
+/// The bundle that `live` points to, or else that of the newest generation: a run that was
+/// killed early may have started something.
+fn running(store: &Store, profile: &str) -> Result<Option<Bundle>, Failure> {
+    let newest = store.generations(profile)?.pop().map(|newest| store.path_of(&newest.bundle));
+    let Some(path) = store.live(profile)?.or(newest) else { return Ok(None) };
+    Ok(Some(Bundle::open(path)?))
+}
+
+/// How a profile is.
+#[derive(Debug)]
+pub struct Status {
+    pub profile: String,
+    /// The last generation that was proved; `None` before the first, and after `down`.
+    pub current: Option<Generation>,
+    /// Whose run was killed, and what runs is not known until the next command that changes it.
+    pub interrupted: Option<Generation>,
+    pub bundle: Option<Bundle>,
+    pub services: Observed,
+    pub proof: proof::Report,
+    /// What was changed in the bundle on disk.
+    pub changed: Vec<Difference>,
+    /// Services whose secrets are not today's; `Err` where today's can't be had here.
+    pub secrets: Result<Vec<String>, String>,
+}
+
+impl Status {
+    pub fn is_well(&self) -> bool {
+        self.interrupted.is_none()
+            && self.changed.is_empty()
+            && self.proof.wrong().next().is_none()
+            && self.secrets.as_ref().map_or(true, Vec::is_empty)
+    }
+}
+
+/// Asks everything that is to be asked. Touches nothing.
+pub fn status(project: &Project, profile: &str, options: &Options) -> Result<Status, Failure> {
+    let store = Store::open(&project.state)?;
+    let interrupted = store.interrupted(profile)?;
+    let current = store.current(profile)?;
+    let live = store.live(profile)?;
+    let mut status = Status {
+        profile: profile.to_owned(),
+        current: current.filter(|_| live.is_some()),
+        interrupted,
+        bundle: None,
+        services: Observed::default(),
+        proof: proof::Report::default(),
+        changed: vec![],
+        secrets: Ok(vec![]),
+    };
+    let wanted = status.current.as_ref().map(|current| store.path_of(&current.bundle)).or(live);
+    let Some(path) = wanted else { return Ok(status) };
+    status.changed = store.verify(&path)?;
+    let bundle = Bundle::open(path)?;
+    if bundle.manifest.runtime != crate::store::NO_RUNTIME {
+        let runtime = runtime(&store, &bundle)?;
+        let client = crate::activate::http::Client::new()?;
+        let prover = proof::Prover { runtime: &*runtime, client: &client, state: store.directory() };
+        (status.services, status.proof) = prover.report(&bundle)?;
+    }
+    status.secrets = rotated(project, &store, &bundle.manifest, options);
+    status.bundle = Some(bundle);
+    Ok(status)
+}
+
+/// The services to which a hand-over would bring something new.
+fn rotated(
+    project: &Project,
+    store: &Store,
+    manifest: &Manifest,
+    options: &Options,
+) -> Result<Vec<String>, String> {
+    if !options.secrets {
+        return Err("not asked (--no-secrets)".into());
+    }
+    let resolved = resolve_secrets(project, &manifest.profile, &manifest.secrets, options, false);
+    if let Some(finding) = resolved.findings.iter().find(|f| f.severity == crate::diagnostic::Severity::Error)
+    {
+        return Err(finding.message.clone());
+    }
+    let changes = HandOver::new(manifest, &resolved)
+        .and_then(|hand_over| secret::outstanding(store.directory(), &hand_over))
+        .map_err(|error| error.to_string())?;
+    Ok(changes.into_keys().collect())
+}
+
+/// Refusals of the store have an exit code of their own.
+fn failure(error: Error) -> Failure {
+    match error {
+        Error::Store(error) => error.into(),
+        error => error.into(),
+    }
+}
