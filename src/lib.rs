@@ -19,6 +19,7 @@ pub mod profile;
 pub mod render;
 pub mod stack;
 
+pub mod activate;
 pub mod cli;
 pub mod engine;
 mod memo;

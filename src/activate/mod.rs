@@ -1,0 +1,3 @@
+//! Making a bundle the one that runs.
+
+pub mod process;
