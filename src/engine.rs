@@ -188,8 +188,11 @@ fn manifest(
     services: &BTreeMap<String, render::ServiceFiles>,
 ) -> Manifest {
     let service = |(name, files): (&String, &render::ServiceFiles)| {
+        let resolved = stack.services.get(name);
         let entry = manifest::Service {
-            image: stack.services.get(name).and_then(|s| s.image.clone()),
+            kind: resolved.map(|s| s.kind).unwrap_or_default(),
+            port: resolved.and_then(|s| s.port),
+            image: resolved.and_then(|s| s.image.clone()),
             definition: files.definition.clone(),
             configuration: manifest::digest_of(tree, |path| {
                 files.reads.iter().any(|r| path.starts_with(r.as_str()))

@@ -4,12 +4,12 @@
 //!
 //! ```text
 //! profiles/*.toml ─ layers, merged ─► Profile ─ resolve ─► Stack ─ checks ─► findings (an error stops here)
-//!     Stack ─ render ─► Tree of files ─ pack ─► bundle (hash) ─ put ─► store
+//!     Stack ─ render ─► Tree of files ─ pack ─► bundle (hash) ─ put ─► store ─ activate ─► running stack
 //! ```
 //!
 //! Everything from [`profile`] to [`bundle`] is pure: values in, values out, no clock, no
-//! environment, no file system. Effects stand at the edge: [`secret`], [`store`], [`oracle`]
-//! and the file reading in [`engine`], which is the one file that knows the whole sequence.
+//! environment, no file system. Effects stand at the edge: [`secret`], [`store`], [`activate`],
+//! [`oracle`] and the file reading in [`engine`], which is the one file that knows the whole sequence.
 //! [`cli`] calls only the engine and is the only room that prints.
 
 pub mod bundle;

@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 
 use super::Tree;
 use super::listing::hex;
+use crate::stack::ServiceKind;
 
 /// The version of this format. A reader refuses one that it does not know.
 pub const SCHEMA: u32 = 1;
@@ -37,7 +38,10 @@ pub struct Manifest {
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Service {
-    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kind: ServiceKind,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub port: Option<u16>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<String>,
     /// SHA-256 of how it is started; where it changes, the service is restarted.
     pub definition: String,
