@@ -1,8 +1,10 @@
 //! The sequence: profile → stack → checks → files → bundle → store. The one file that knows
 //! all of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use crate::activate::Bundle;
+use crate::activate::process::{self, Applied, Client};
 use crate::bundle::manifest::{self, Manifest};
 use crate::bundle::{StoreName, Tree};
 use crate::check;
@@ -254,6 +256,14 @@ fn prove_secrets(
     let tree = crate::store::read_tree(path.path())?;
     let clean = secret::leaks(&tree, &resolved.values).is_empty();
     Ok(clean.then_some(resolved.providers))
+}
+
+/// Makes a bundle the live one, and its processes run under the supervisor.
+pub fn run_processes(store: &Store, client: &Client, path: StorePath) -> Result<Applied, Failure> {
+    let processes = process::processes(&Bundle::open(path.clone())?)?;
+    client.check(&processes)?;
+    store.point_live(&path)?;
+    Ok(client.apply(&processes, &BTreeSet::new())?)
 }
 
 /// What stands beside the bundle: this program's version and the lines that values came from.

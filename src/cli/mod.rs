@@ -8,12 +8,15 @@ mod init;
 mod output;
 mod schema;
 mod show;
+mod up;
+mod watch;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::activate::process;
 use crate::engine::{Failure, Options};
 use crate::oracle::Oracle;
 use crate::project::Project;
@@ -70,6 +73,8 @@ enum Verb {
     Path(check::Path),
     /// Show what is in a bundle: its files, or one of them
     Show(show::Show),
+    /// Run a profile's programs in the foreground, until Ctrl-C
+    Up(up::Up),
     /// Explain a code (M104) or where a value of a profile comes from
     Explain(explain::Explain),
     /// Print the JSON Schema of profiles, for editors
@@ -116,6 +121,12 @@ mod exit {
 
 /// Runs the program.
 pub fn run() -> ExitCode {
+    if let Some(ended) = process::internal(std::env::args_os()) {
+        return ended.unwrap_or_else(|error| {
+            Output::new(output::Color::Never, false, false).error(&error);
+            ExitCode::from(exit::FAILED)
+        });
+    }
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
         .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
@@ -147,6 +158,7 @@ fn dispatch(arguments: &Arguments, output: &mut Output) -> Result<ExitCode, Fail
         Verb::Check(verb) => verb.run(&project()?, output),
         Verb::Path(verb) => verb.run(&project()?, output),
         Verb::Show(verb) => verb.run(&project()?, output),
+        Verb::Up(verb) => verb.run(&project()?, output),
         Verb::Explain(verb) => verb.run(project, output),
         Verb::Schema => schema::run(output),
         Verb::Init(verb) => verb.run(output),

@@ -18,10 +18,12 @@ pub(super) enum Color {
     Never,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Output {
     /// stderr takes colours.
     color: bool,
+    /// stdout does.
+    color_result: bool,
     pub(super) json: bool,
     quiet: bool,
 }
@@ -41,18 +43,23 @@ struct JsonFinding<'a> {
 
 impl Output {
     pub(super) fn new(color: Color, json: bool, quiet: bool) -> Self {
-        let wanted = || {
+        let wanted = |terminal: bool| {
             let plain = std::env::var_os("NO_COLOR").is_some_and(|v| !v.is_empty())
                 || std::env::var("TERM").is_ok_and(|t| t == "dumb");
             let forced = std::env::var_os("CLICOLOR_FORCE").is_some_and(|v| v != "0");
-            !plain && (forced || std::io::stderr().is_terminal())
+            !plain && (forced || terminal)
         };
-        let color = match color {
+        let decide = |terminal: bool| match color {
             Color::Always => true,
             Color::Never => false,
-            Color::Auto => wanted(),
+            Color::Auto => wanted(terminal),
         };
-        Output { color, json, quiet }
+        Output {
+            color: decide(std::io::stderr().is_terminal()),
+            color_result: decide(std::io::stdout().is_terminal()),
+            json,
+            quiet,
+        }
     }
 
     /// A result. A reader that went away is no error of ours.
@@ -75,6 +82,36 @@ impl Output {
         }
         if self.color {
             eprintln!("\x1b[36m{what:<9}\x1b[0m {text}");
+        } else {
+            eprintln!("{what:<9} {text}");
+        }
+    }
+
+    /// A line of a program under its name, in a colour of its own.
+    pub(super) fn program_line(&self, name: &str, width: usize, number: usize, line: &str) {
+        const COLORS: [u8; 6] = [36, 33, 32, 35, 34, 31];
+        if self.color_result {
+            let color = COLORS.get(number % COLORS.len()).copied().unwrap_or_default();
+            self.result(&format!("\x1b[{color}m{name:<width$} │\x1b[0m {line}\n"));
+        } else {
+            self.result(&format!("{name:<width$} | {line}\n"));
+        }
+    }
+
+    /// One of many values, on a line of its own.
+    pub(super) fn json_line<T: Serialize>(&self, value: &T) {
+        if let Ok(text) = serde_json::to_string(value) {
+            self.result(&format!("{text}\n"));
+        }
+    }
+
+    /// A line of the summary that asks for attention.
+    pub(super) fn warn(&self, what: &str, text: &str) {
+        if self.json {
+            return;
+        }
+        if self.color {
+            eprintln!("\x1b[1;33m{what:<9}\x1b[0m {text}");
         } else {
             eprintln!("{what:<9} {text}");
         }

@@ -193,6 +193,14 @@ impl Store {
         link::replace(path.path(), &link)
     }
 
+    /// Makes a bundle the live one of its profile: `run/PROFILE/live` points to it.
+    pub fn point_live(&self, path: &StorePath) -> Result<(), StoreError> {
+        let run = self.directory.join("run");
+        let folder = run.join(path.name().name());
+        [&run, &folder].into_iter().try_for_each(|folder| write::create_directory(folder))?;
+        link::replace(&Path::new("../../store").join(path.name().as_str()), &folder.join("live"))
+    }
+
     fn bundles(&self) -> PathBuf {
         self.directory.join("store")
     }

@@ -4,7 +4,6 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
-use std::time::Duration;
 
 use serde::Serialize;
 
@@ -14,6 +13,10 @@ const ROOM: usize = 8 << 20;
 #[derive(Debug, Clone, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Event {
+    /// What is to run from now on, in the order of the bundle.
+    Services {
+        services: Vec<String>,
+    },
     Log {
         service: String,
         stream: Stream,
@@ -116,16 +119,13 @@ impl Events {
 }
 
 impl Watched {
-    /// The next event; `None` after the last, or where none comes in time.
-    pub fn next(&self, deadline: Option<Duration>) -> Option<Event> {
+    /// Waits for the next event; `None` after the last.
+    pub fn next(&self) -> Option<Event> {
         let lines = self.dropped.swap(0, Ordering::Relaxed);
         if lines > 0 {
             return Some(Event::Dropped { lines });
         }
-        let event = match deadline {
-            Some(deadline) => self.receiver.recv_timeout(deadline).ok()?,
-            None => self.receiver.recv().ok()?,
-        };
+        let event = self.receiver.recv().ok()?;
         if let Event::Log { line, .. } = &event {
             self.waiting.fetch_sub(line.len(), Ordering::Relaxed);
         }
@@ -146,7 +146,7 @@ mod tests {
         }
         events.send(Event::Started { service: "calm".into(), pid: 1 });
         drop(events);
-        let seen: Vec<Event> = std::iter::from_fn(|| watched.next(None)).collect();
+        let seen: Vec<Event> = std::iter::from_fn(|| watched.next()).collect();
         assert!(matches!(
             seen.as_slice(),
             [Event::Dropped { lines: 3 }, Event::Log { .. }, Event::Log { .. }, Event::Started { .. }]

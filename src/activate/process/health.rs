@@ -39,4 +39,3 @@ pub(super) async fn ask_command(keepers: &Keepers, start: &Start, directory: &Pa
         }
     }
 }
-

@@ -48,6 +48,7 @@ impl Keepers {
         let output = || if output { Stdio::piped() } else { Stdio::null() };
         let mut command = Command::new(keeper::OWN);
         command
+            .arg0("keeper")
             .args([keeper::KEEP, name])
             .env_clear()
             .current_dir(directory)
@@ -124,8 +125,8 @@ impl Kept {
 
     pub(super) fn order(&self, order: Order) {
         // A keeper that has gone, or is to be gone, needs no order; a line fits the buffer.
-        let _ = serde_json::to_string(&order)
-            .map(|line| self.orders.try_write(format!("{line}\n").as_bytes()));
+        let _ =
+            serde_json::to_string(&order).map(|line| self.orders.try_write(format!("{line}\n").as_bytes()));
     }
 
     async fn report(&mut self) -> Option<Report> {

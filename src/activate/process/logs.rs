@@ -9,10 +9,10 @@ use super::events::{Events, Stream};
 
 /// A longer line is cut into several.
 const LONGEST: usize = 16 << 10;
-/// So many lines are shown when a program fails.
-const KEPT: usize = 10;
+/// So many lines are remembered of each service.
+const KEPT: usize = 100;
 
-/// The last lines of a program.
+/// The last lines of a program since it was started last.
 #[derive(Debug, Clone, Default)]
 pub(super) struct LastLines(Arc<Mutex<VecDeque<String>>>);
 
@@ -25,9 +25,13 @@ impl LastLines {
         lines.push_back(line.to_owned());
     }
 
-    pub(super) fn take(&self) -> Vec<String> {
-        let mut lines = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        lines.drain(..).collect()
+    pub(super) fn all(&self) -> Vec<String> {
+        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).iter().cloned().collect()
+    }
+
+    /// For a new start.
+    pub(super) fn clear(&self) {
+        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clear();
     }
 }
 
@@ -72,7 +76,7 @@ mod tests {
         let last = LastLines::default();
         let follow = follow(output, "x".into(), Stream::Stdout, events, last);
         tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(follow);
-        std::iter::from_fn(|| watched.next(None))
+        std::iter::from_fn(|| watched.next())
             .map(|event| match event {
                 Event::Log { line, .. } => line,
                 other => panic!("{other:?}"),

@@ -24,6 +24,7 @@
 //! | `kept` | a kept program, as the supervisor sees it |
 //! | `service` | one service: waits, starts, watches health, restarts, stops |
 //! | `supervisor` | all of them: order, what an `apply` changes, the end |
+//! | `runtime` | what activation asks of it |
 //! | `control` | the socket, its protocol and both of its sides |
 //! | `events` | what a person watches |
 #![expect(clippy::disallowed_methods, reason = "runs programs")]
@@ -37,14 +38,16 @@ mod kept;
 mod logs;
 mod port;
 mod program;
+mod runtime;
 mod service;
 mod supervisor;
 mod tree;
 
 pub use control::client::Client;
 pub use control::{Applied, Status};
-pub use error::ProcessError;
+pub use error::{ProcessError, Refusal};
 pub use events::{Event, Events, Stream, Watched, channel};
 pub use keeper::{Exit, internal};
+pub use runtime::{ProcessRuntime, processes};
 pub use service::board::{ServiceStatus, State};
 pub use supervisor::Supervisor;

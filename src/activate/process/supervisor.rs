@@ -9,14 +9,14 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
 use super::control::{Applied, Change, Done, lock::Lock, server::Server};
-use super::error::ProcessError;
+use super::error::{ProcessError, Refusal};
 use super::events::{Event, Events};
 use super::kept::Keepers;
 use super::service::board::Board;
 use super::service::{Service, Shared};
 use super::{health, program};
 use crate::bundle::manifest::sha256;
-use crate::render::process::{Processes, VERSION};
+use crate::render::process::{Process, Processes, VERSION};
 
 /// How long even a killed program may take, stuck in the kernel on a dead disk.
 const LAST_GRACE: Duration = Duration::from_secs(5);
@@ -53,17 +53,18 @@ impl Supervisor {
         set_child_subreaper(Some(getpid()))?;
         let shared = Shared {
             directory: self.directory.clone(),
+            profile: self.profile,
             path: std::env::var("PATH").unwrap_or_default(),
             home: std::env::var("HOME").unwrap_or_default(),
             board: Board::new(),
             events,
             keepers: Keepers::default(),
             http: health::client()?,
+            lines: Default::default(),
         };
         let (sender, mut changes) = mpsc::channel(1);
-        let board = shared.board.clone();
-        let answering = tokio::spawn(self.server.answer(board, sender));
-        let mut stack = Stack { profile: self.profile, shared, services: BTreeMap::new() };
+        let answering = tokio::spawn(self.server.answer(shared.clone(), sender));
+        let mut stack = Stack { shared, services: BTreeMap::new() };
         let down = loop {
             tokio::select! {
                 () = interrupts.next() => break None,
@@ -81,6 +82,7 @@ impl Supervisor {
                 }
             }
         };
+        Server::remove(&stack.shared.directory, &stack.shared.profile);
         let names: Vec<String> = stack.services.keys().cloned().collect();
         stack.shared.events.send(Event::Stopping { services: names.len() });
         tokio::select! {
@@ -99,9 +101,39 @@ impl Supervisor {
     }
 }
 
+/// Refuses what could not run: else the services whose programs are missing and need not be
+/// there.
+pub(super) fn check(shared: &Shared, wanted: &Processes) -> Result<Vec<String>, Refusal> {
+    let Shared { path, directory, profile, .. } = shared;
+    if wanted.version != VERSION {
+        return Err(Refusal {
+            what: format!("processes.json has version {}; this monprov knows {VERSION}", wanted.version),
+            remedy: "use the release that built the bundle".into(),
+        });
+    }
+    if wanted.profile != *profile {
+        return Err(Refusal {
+            what: format!("this bundle is of the profile {}", wanted.profile),
+            remedy: format!("the supervisor runs {profile}"),
+        });
+    }
+    let missing: Vec<&Process> =
+        wanted.processes.iter().filter(|p| program::find(&p.program, path, directory).is_none()).collect();
+    let required: Vec<_> =
+        missing.iter().filter(|p| p.required).map(|p| format!("`{}` ({})", p.program, p.name)).collect();
+    if required.is_empty() {
+        return Ok(missing.into_iter().map(|p| p.name.clone()).collect());
+    }
+    Err(Refusal {
+        what: format!("not on PATH: {}", required.join(", ")),
+        remedy: "install what is missing, or name it as it is called here: services.NAME.program; \
+                 `required = false` lets the rest run without it"
+            .into(),
+    })
+}
+
 #[derive(Debug)]
 struct Stack {
-    profile: String,
     shared: Shared,
     services: BTreeMap<String, Service>,
 }
@@ -110,33 +142,15 @@ impl Stack {
     /// Makes exactly these processes run: what is not among them, has another definition or is
     /// to be restarted is stopped first. Failed starts of the others are tried again. Whether
     /// all get healthy is for the one who asked to see.
-    async fn apply(&mut self, wanted: Processes, restart: &BTreeSet<String>) -> Result<Applied, String> {
-        let Processes { version, profile, processes } = wanted;
-        if version != VERSION {
-            return Err(format!("processes.json has version {version}; this monprov knows {VERSION}"));
-        }
-        if profile != self.profile {
-            return Err(format!("this bundle is of the profile {profile}, not {}", self.profile));
-        }
-        let Shared { path, directory, .. } = &self.shared;
-        let missing: Vec<_> =
-            processes.iter().filter(|p| program::find(&p.program, path, directory).is_none()).collect();
-        let required: Vec<_> =
-            missing.iter().filter(|p| p.required).map(|p| format!("`{}` ({})", p.program, p.name)).collect();
-        if !required.is_empty() {
-            return Err(format!(
-                "not on PATH: {}; install what is missing, or name it as it is called here: \
-                 services.NAME.program. `required = false` lets the rest run without it",
-                required.join(", ")
-            ));
-        }
-        let mut applied =
-            Applied { missing: missing.iter().map(|p| p.name.clone()).collect(), ..Applied::default() };
-        let definitions: BTreeMap<String, String> = processes
-            .iter()
-            .map(|p| Ok((p.name.clone(), sha256(p.definition()?.as_bytes()))))
-            .collect::<Result<_, serde_json::Error>>()
-            .map_err(|error| error.to_string())?;
+    async fn apply(&mut self, wanted: Processes, restart: &BTreeSet<String>) -> Result<Applied, Refusal> {
+        let missing = check(&self.shared, &wanted)?;
+        let processes = wanted.processes;
+        let services = processes.iter().map(|p| p.name.clone()).collect();
+        self.shared.events.send(Event::Services { services });
+        let mut applied = Applied { missing, ..Applied::default() };
+        let digest = |p: &Process| sha256(p.definition().unwrap_or_default().as_bytes());
+        let definitions: BTreeMap<String, String> =
+            processes.iter().map(|p| (p.name.clone(), digest(p))).collect();
         let stays = |name: &String, service: &Service| {
             definitions.get(name) == Some(&service.definition) && !restart.contains(name)
         };

@@ -37,13 +37,26 @@ impl Client {
         }
     }
 
+    /// The last lines that a service wrote.
+    pub fn logs(&self, service: &str) -> Result<Vec<String>, ProcessError> {
+        match self.ask(Ask::Logs(service.to_owned()), SOON)? {
+            Said::Logs(lines) => Ok(lines),
+            _ => Err(self.silent(ErrorKind::InvalidData)),
+        }
+    }
+
+    /// Whether these processes can run where the supervisor does: the services whose programs
+    /// are missing and need not be there.
+    pub fn check(&self, processes: &Processes) -> Result<Vec<String>, ProcessError> {
+        match self.ask(Ask::Check(processes.clone()), SOON)? {
+            Said::Agreed(missing) => Ok(missing),
+            _ => Err(self.silent(ErrorKind::InvalidData)),
+        }
+    }
+
     /// Makes exactly these processes run, and restarts those named. Returns once what had to
     /// be stopped is stopped and the rest is on its way: [`Client::status`] says how it fares.
-    pub fn apply(
-        &self,
-        processes: &Processes,
-        restart: &BTreeSet<String>,
-    ) -> Result<Applied, ProcessError> {
+    pub fn apply(&self, processes: &Processes, restart: &BTreeSet<String>) -> Result<Applied, ProcessError> {
         let apply = Change::Apply { processes: processes.clone(), restart: restart.clone() };
         match self.ask(Ask::Change(apply), LATER)? {
             Said::Done(Done::Applied(applied)) => Ok(applied),

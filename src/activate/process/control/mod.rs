@@ -4,8 +4,10 @@
 //! ```text
 //! {"version":1,"request":"status"}            {"version":1,"status":{…}}
 //! {"version":1,"request":{"apply":{…}}}       {"version":1,"applied":{…}}
+//! {"version":1,"request":{"check":{…}}}       {"version":1,"agreed":["missing"]}
+//! {"version":1,"request":{"logs":"grafana"}}  {"version":1,"logs":["…"]}
 //! {"version":1,"request":"stop"}              {"version":1,"stopped":null}
-//!                                             {"version":1,"error":"why not"}
+//!                                             {"version":1,"error":{"what":"…","remedy":"…"}}
 //! ```
 
 pub(super) mod client;
@@ -18,7 +20,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::error::{At, ProcessError};
+use super::error::{At, ProcessError, Refusal};
 use super::service::board::ServiceStatus;
 use crate::render::process::Processes;
 
@@ -38,6 +40,10 @@ struct Request<T> {
 #[serde(rename_all = "lowercase")]
 enum Ask {
     Status,
+    /// The last lines of a service.
+    Logs(String),
+    /// Whether `apply` would be refused.
+    Check(Processes),
     #[serde(untagged)]
     Change(Change),
 }
@@ -46,10 +52,7 @@ enum Ask {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Change {
-    Apply {
-        processes: Processes,
-        restart: BTreeSet<String>,
-    },
+    Apply { processes: Processes, restart: BTreeSet<String> },
     Stop,
 }
 
@@ -64,7 +67,10 @@ struct Answer {
 #[serde(rename_all = "lowercase")]
 enum Said {
     Status(Status),
-    Error(String),
+    Logs(Vec<String>),
+    /// With the services whose programs are missing.
+    Agreed(Vec<String>),
+    Error(Refusal),
     #[serde(untagged)]
     Done(Done),
 }

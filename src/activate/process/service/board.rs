@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
@@ -15,7 +15,8 @@ pub enum State {
     /// For those that it stands behind.
     Waiting,
     Starting,
-    /// It answered its health check, or has none and lives.
+    /// It lives, and has no health check.
+    Running,
     Healthy,
     /// It was healthy, lives, and does not answer any more.
     Unhealthy,
@@ -26,6 +27,12 @@ pub enum State {
     Stopping,
 }
 
+impl State {
+    pub(super) fn is_well(self) -> bool {
+        matches!(self, State::Running | State::Healthy)
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ServiceStatus {
     pub state: State,
@@ -33,6 +40,8 @@ pub struct ServiceStatus {
     pub pid: Option<u32>,
     /// Milliseconds since 1970: since when it is in that state.
     pub since: u64,
+    /// Milliseconds since 1970: when its program was started last.
+    pub started: Option<u64>,
     /// How often it was started again after it ended by itself.
     pub restarts: u32,
     /// The digest of the definition that it was started with, as in the bundle's manifest.
@@ -94,11 +103,17 @@ impl ServiceStatus {
             state: State::Waiting,
             pid: None,
             since: now(),
+            started: None,
             restarts: 0,
             definition,
             last_exit: None,
             problem: None,
         }
+    }
+
+    /// How long it has been in its state.
+    pub(super) fn age(&self) -> Duration {
+        Duration::from_millis(now().saturating_sub(self.since))
     }
 }
 

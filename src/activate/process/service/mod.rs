@@ -1,9 +1,12 @@
 //! One service from its start to its end: it waits for others, starts, is watched, starts again
 //! after it ended by itself, and is stopped.
 
+mod backoff;
 pub(super) mod board;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
@@ -15,6 +18,7 @@ use super::kept::{Keepers, Kept};
 use super::logs::{self, LastLines};
 use super::{port, program};
 use crate::render::process::{HealthCheck, Process};
+use backoff::BackOff;
 use board::{Board, ServiceStatus, State};
 
 /// How long a program has to end after SIGTERM.
@@ -22,28 +26,35 @@ const GRACE: Duration = Duration::from_secs(10);
 /// How long a service waits for those that it stands behind: a stack that can't watch
 /// everything should watch the rest.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// The pause before a start after a failure; it doubles up to the longest, and is the first
-/// again after a start that went well for a while.
-const FIRST_PAUSE: Duration = Duration::from_millis(500);
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
-const GOES_WELL: Duration = Duration::from_secs(10);
 /// Health is asked often until the first good answer, then now and then.
 const ASK_STARTING: Duration = Duration::from_millis(50);
 const ASK_RUNNING: Duration = Duration::from_secs(3);
 /// As many bad answers in a row make a healthy service unhealthy.
 const BAD_ANSWERS: u32 = 3;
+/// As many of its last lines are shown when a program fails.
+const SHOWN: usize = 10;
 
 /// What the services of a supervisor share.
 #[derive(Debug, Clone)]
 pub(super) struct Shared {
     /// The state directory, in which every program runs.
     pub(super) directory: PathBuf,
+    pub(super) profile: String,
     pub(super) path: String,
     pub(super) home: String,
     pub(super) board: Board,
     pub(super) events: Events,
     pub(super) keepers: Keepers,
     pub(super) http: reqwest::Client,
+    /// The last lines of every service.
+    pub(super) lines: Arc<Mutex<BTreeMap<String, LastLines>>>,
+}
+
+impl Shared {
+    pub(super) fn lines_of(&self, service: &str) -> LastLines {
+        let mut all = self.lines.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        all.entry(service.to_owned()).or_default().clone()
+    }
 }
 
 /// What a service is told.
@@ -71,7 +82,7 @@ impl Service {
             shared: shared.clone(),
             process: process.clone(),
             orders: receiver,
-            pause: FIRST_PAUSE,
+            backoff: BackOff::new(),
             failures: 0,
         };
         tokio::spawn(life.live());
@@ -108,7 +119,7 @@ struct Life {
     shared: Shared,
     process: Process,
     orders: watch::Receiver<Order>,
-    pause: Duration,
+    backoff: BackOff,
     failures: u32,
 }
 
@@ -117,7 +128,22 @@ enum End {
     /// As ordered.
     Stopped,
     Missing,
-    Failed { why: String, help: Option<String>, last_lines: Vec<String> },
+    Failed(Failure),
+}
+
+struct Failure {
+    why: String,
+    help: Option<String>,
+    last_lines: Vec<String>,
+    /// How long it had been well.
+    well: Duration,
+}
+
+impl Failure {
+    /// It was not even started.
+    fn to_start(why: String, help: Option<String>) -> End {
+        End::Failed(Failure { why, help, last_lines: vec![], well: Duration::ZERO })
+    }
 }
 
 impl Life {
@@ -131,7 +157,7 @@ impl Life {
             match end {
                 End::Stopped => break,
                 End::Missing => self.next_order().await,
-                End::Failed { why, help, last_lines } => self.rest(why, help, last_lines).await,
+                End::Failed(failure) => self.rest(failure).await,
             }
         }
         self.shared.board.remove(&self.process.name);
@@ -146,8 +172,8 @@ impl Life {
         let board = self.shared.board.clone();
         // A service that is not there is not waited for: it is missing, or was taken out.
         let unwell = |all: &board::Statuses| -> Vec<String> {
-            let well = |state| matches!(state, State::Healthy | State::Missing);
-            after.iter().filter(|name| all.get(*name).is_some_and(|s| !well(s.state))).cloned().collect()
+            let holds_up = |state: State| !state.is_well() && state != State::Missing;
+            after.iter().filter(|name| all.get(*name).is_some_and(|s| holds_up(s.state))).cloned().collect()
         };
         let on = unwell(&board.now());
         if on.is_empty() {
@@ -179,7 +205,6 @@ impl Life {
             Err(end) => return end,
         };
         let (events, name) = (self.shared.events.clone(), self.process.name.clone());
-        let failed = |why: String| End::Failed { why, help: None, last_lines: vec![] };
         self.change(|status| {
             status.state = State::Starting;
             status.problem = None;
@@ -188,9 +213,10 @@ impl Life {
         let kept = self.shared.keepers.start(&name, &start, &self.shared.directory, true).await;
         let (mut kept, output) = match kept {
             Ok(kept) => kept,
-            Err(error) => return failed(format!("can't be started: {error}")),
+            Err(error) => return Failure::to_start(format!("can't be started: {error}"), None),
         };
-        let last = LastLines::default();
+        let last = self.shared.lines_of(&name);
+        last.clear();
         let mut readers = tokio::task::JoinSet::new();
         if let Some((stdout, stderr)) = output {
             let follow = (name.clone(), events.clone(), last.clone());
@@ -199,7 +225,10 @@ impl Life {
             readers.spawn(logs::follow(stderr, follow.0, Stream::Stderr, follow.1, follow.2));
         }
         if let Some(pid) = kept.started().await {
-            self.change(|status| status.pid = Some(pid));
+            self.change(|status| {
+                status.pid = Some(pid);
+                status.started = Some(board::now());
+            });
             events.send(Event::Started { service: name.clone(), pid });
         }
         let watching = self.watch_health(&start, started);
@@ -217,7 +246,7 @@ impl Life {
         let all = async { while readers.join_next().await.is_some() {} };
         let _ = tokio::time::timeout(Duration::from_secs(1), all).await;
         match exit {
-            Some(exit) => self.failed(exit, last.take()),
+            Some(exit) => self.failed(exit, last.all()),
             None => {
                 events.send(Event::Stopped { service: name, killed });
                 End::Stopped
@@ -227,7 +256,6 @@ impl Life {
 
     /// What is needed before a start.
     fn prepare(&mut self) -> Result<Start, End> {
-        let failed = |why, help| End::Failed { why, help, last_lines: vec![] };
         let Process { name, program: wanted, .. } = &self.process;
         let Shared { directory, path, .. } = &self.shared;
         let Some(program) = program::find(wanted, path, directory) else {
@@ -241,12 +269,13 @@ impl Life {
         };
         for data in &self.process.directories {
             make_private(&directory.join(data)).map_err(|error| {
-                failed(format!("its data directory {data} can't be made: {error}"), None)
+                Failure::to_start(format!("can't be started: its data directory {data}: {error}"), None)
             })?;
         }
         if let Some((port, who)) = self.process.port.and_then(|port| Some((port, port::taken(port)?))) {
             let help = format!("end that one, or give this one another port: services.{name}.port");
-            return Err(failed(format!("port {port} is in use by {who}"), Some(help)));
+            let why = format!("can't be started: port {port} is in use by {who}");
+            return Err(Failure::to_start(why, Some(help)));
         }
         let mut environment = self.process.environment.clone();
         for (name, value) in [("PATH", &self.shared.path), ("HOME", &self.shared.home)] {
@@ -272,7 +301,7 @@ impl Life {
             events.send(Event::Healthy { service: service.clone(), ms });
         };
         let Some(check) = &self.process.health else {
-            healthy(started.elapsed().as_millis());
+            self.change(|status| status.state = State::Running);
             return std::future::pending().await;
         };
         let (mut pause, mut bad, mut well) = (ASK_STARTING, 0, false);
@@ -343,22 +372,25 @@ impl Life {
     /// It ended by itself.
     fn failed(&mut self, exit: Exit, last_lines: Vec<String>) -> End {
         let before = self.shared.board.now().remove(&self.process.name);
-        if before.is_some_and(|s| s.state == State::Healthy && board::now() - s.since > millis(GOES_WELL)) {
-            self.pause = FIRST_PAUSE;
-        }
+        let well = before.filter(|status| status.state.is_well()).map(|status| status.age());
         self.change(|status| {
             status.last_exit = Some(exit);
             status.pid = None;
         });
+        let shown = last_lines.len().saturating_sub(SHOWN);
+        let last_lines = last_lines.get(shown..).unwrap_or_default().to_vec();
         let said = last_lines.join("\n").to_lowercase();
         let help = said.contains("address already in use").then(|| {
             "a port that it wants is in use: `ss -ltnp` shows by whom; give it another in its `args`".into()
         });
-        End::Failed { why: format!("ended: {exit}"), help, last_lines }
+        let why = format!("ended: {exit}");
+        End::Failed(Failure { why, help, last_lines, well: well.unwrap_or_default() })
     }
 
     /// The pause before the next start.
-    async fn rest(&mut self, why: String, help: Option<String>, last_lines: Vec<String>) {
+    async fn rest(&mut self, failure: Failure) {
+        let Failure { why, help, last_lines, well } = failure;
+        let pause = self.backoff.after(well);
         self.failures += 1;
         let problem = std::iter::once(why.clone()).chain(last_lines.iter().cloned()).collect::<Vec<_>>();
         let failures = self.failures;
@@ -372,23 +404,17 @@ impl Life {
             why,
             help,
             last_lines,
-            again_in_ms: self.pause.as_millis(),
+            again_in_ms: pause.as_millis(),
         });
-        let pause = self.pause;
-        self.pause = (pause * 2).min(LONGEST_PAUSE);
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
-            () = self.next_order() => self.pause = FIRST_PAUSE,
+            () = self.next_order() => self.backoff = BackOff::new(),
         }
     }
 
     fn change(&self, change: impl FnOnce(&mut ServiceStatus)) {
         self.shared.board.change(&self.process.name, change);
     }
-}
-
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// A directory for its owner alone, with all above it.
