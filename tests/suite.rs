@@ -23,6 +23,7 @@ mod flake;
 mod golden;
 mod nix;
 mod parts;
+mod process;
 mod readme;
 mod render;
 mod store;

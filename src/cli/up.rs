@@ -1,6 +1,7 @@
 //! `monprov up`
 
 use std::process::ExitCode;
+use std::sync::mpsc;
 use std::thread;
 
 use clap::Args;
@@ -8,7 +9,7 @@ use clap::Args;
 use super::Inputs;
 use super::output::Output;
 use super::watch;
-use crate::activate::process::{Client, Events, Supervisor, Watched, channel};
+use crate::activate::process::{Client, Ended, Events, Supervisor, Watched, channel};
 use crate::engine::{self, Failure};
 use crate::project::Project;
 use crate::store::Store;
@@ -30,22 +31,19 @@ impl Up {
         let printing = thread::spawn(move || watch::print(&printer, &watched));
         let store = Store::open(&project.state)?;
         let client = Client::new(&project.state, profile);
-        let starting = thread::spawn(move || {
-            // Its end is the end of `run` below.
-            let started = engine::run_processes(&store, &client, built.path);
-            if started.is_err() {
+        let (failed, failure) = mpsc::channel();
+        thread::spawn(move || {
+            if let Err(why) = engine::run_processes(&store, &client, built.path) {
+                let _ = failed.send(why);
+                // The end of `run` below.
                 let _ = client.stop();
             }
-            started
         });
         let ended = supervisor.run(events);
         watch::finish(printing);
-        ended?;
-        if starting.is_finished()
-            && let Ok(started) = starting.join()
-        {
-            started?;
+        match (ended?, failure.try_recv()) {
+            (Ended::Asked, Ok(failure)) => Err(failure),
+            _ => Ok(ExitCode::SUCCESS),
         }
-        Ok(ExitCode::SUCCESS)
     }
 }

@@ -30,6 +30,15 @@ pub struct Supervisor {
     lock: Lock,
 }
 
+/// What ended a supervisor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// A person, or the system that goes down.
+    Interrupted,
+    /// A [`Client`](super::Client).
+    Asked,
+}
+
 impl Supervisor {
     /// Becomes the supervisor of a profile in a state directory, or says who is. From here on
     /// [`Client`](super::Client) finds it; it answers once it runs.
@@ -40,14 +49,14 @@ impl Supervisor {
     }
 
     /// Supervises what it is told to until Ctrl-C, SIGTERM, a closed terminal or a `down`.
-    pub fn run(self, events: Events) -> anyhow::Result<()> {
+    pub fn run(self, events: Events) -> anyhow::Result<Ended> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let ended = runtime.block_on(self.supervise(events));
         runtime.shutdown_timeout(Duration::from_millis(100));
         ended
     }
 
-    async fn supervise(self, events: Events) -> anyhow::Result<()> {
+    async fn supervise(self, events: Events) -> anyhow::Result<Ended> {
         let mut interrupts = Interrupts::new()?;
         // What a killed keeper leaves is ours.
         set_child_subreaper(Some(getpid()))?;
@@ -84,11 +93,14 @@ impl Supervisor {
         };
         Server::remove(&stack.shared.directory, &stack.shared.profile);
         let names: Vec<String> = stack.services.keys().cloned().collect();
-        stack.shared.events.send(Event::Stopping { services: names.len() });
+        if !names.is_empty() {
+            stack.shared.events.send(Event::Stopping { services: names.len() });
+        }
         tokio::select! {
             () = stack.stop(names) => {}
             () = interrupts.next() => stack.kill().await,
         }
+        let ended = if down.is_some() { Ended::Asked } else { Ended::Interrupted };
         if let Some(reply) = down {
             let _ = reply.send(Ok(Done::Stopped));
         }
@@ -97,7 +109,7 @@ impl Supervisor {
         answering.abort();
         tokio::time::sleep(Duration::from_millis(20)).await;
         self.lock.release();
-        Ok(())
+        Ok(ended)
     }
 }
 

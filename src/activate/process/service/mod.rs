@@ -380,11 +380,20 @@ impl Life {
         let shown = last_lines.len().saturating_sub(SHOWN);
         let last_lines = last_lines.get(shown..).unwrap_or_default().to_vec();
         let said = last_lines.join("\n").to_lowercase();
-        let help = said.contains("address already in use").then(|| {
-            "a port that it wants is in use: `ss -ltnp` shows by whom; give it another in its `args`".into()
-        });
+        let help = if said.contains("address already in use") {
+            Some("a port that it wants is in use: `ss -ltnp` shows by whom; give it another in its `args`")
+        } else if exit == Exit::Code(0) {
+            Some("a program has to stay in the foreground: its `args` must not make it a daemon")
+        } else {
+            None
+        };
         let why = format!("ended: {exit}");
-        End::Failed(Failure { why, help, last_lines, well: well.unwrap_or_default() })
+        End::Failed(Failure {
+            why,
+            help: help.map(str::to_owned),
+            last_lines,
+            well: well.unwrap_or_default(),
+        })
     }
 
     /// The pause before the next start.
