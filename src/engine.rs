@@ -9,19 +9,20 @@ use crate::bundle::manifest::{self, Manifest};
 use crate::bundle::{StoreName, Tree};
 use crate::check;
 use crate::check::catalog::Catalogs;
-use crate::diagnostic::{Code, Finding, Place, has_errors};
+use crate::diagnostic::{Code, Finding, Place, Severity, has_errors};
 use crate::memo::{self, Inputs};
 use crate::oracle::{self, Oracle};
 use crate::profile::codes::{M014, M015};
 use crate::profile::layers::Sources;
 use crate::profile::provenance::Map;
+use crate::profile::text::Text;
 use crate::profile::{self, Profile};
 use crate::project::Project;
 use crate::render;
-use crate::secret::{self, Environment, Resolved};
-use crate::stack::Stack;
+use crate::secret::{self, Environment, HandOver, Providers, Resolved};
 use crate::stack::resolve::{self, Files};
-use crate::store::{Store, StorePath};
+use crate::stack::{Secrets, Stack};
+use crate::store::{Busy, Store, StorePath};
 
 /// Why there is no result.
 #[derive(Debug)]
@@ -44,8 +45,14 @@ pub struct Report {
     pub findings: Vec<Finding>,
     pub sources: Sources,
     pub map: Option<Map>,
-    /// No secret could be resolved, and nothing else is wrong.
-    pub only_secrets: bool,
+}
+
+impl Report {
+    /// A secret could not be resolved, and nothing else is wrong.
+    pub fn only_secrets(&self) -> bool {
+        let mut errors = self.findings.iter().filter(|f| f.severity == Severity::Error).peekable();
+        errors.peek().is_some() && errors.all(|f| f.code == &secret::M501)
+    }
 }
 
 /// How a profile is evaluated.
@@ -100,8 +107,7 @@ pub fn load(project: &Project, name: &str, environment: &Environment) -> Result<
         return Err(Failure::Refused(Box::new(Report { findings: vec![finding], ..Report::default() })));
     }
     let loaded = profile::load(name, project, &|var| environment.var(var));
-    let mut report =
-        Report { findings: loaded.findings, sources: loaded.sources, map: loaded.map, only_secrets: false };
+    let mut report = Report { findings: loaded.findings, sources: loaded.sources, map: loaded.map };
     let Some(profile) = loaded.profile else { return Err(Failure::Refused(Box::new(report))) };
     let (files, findings) = project.files(&profile);
     report.findings.extend(findings);
@@ -136,7 +142,7 @@ fn named_catalogs(profile: &Profile) -> Vec<(Place, String)> {
 }
 
 /// Resolves, checks and renders what was read. Pure but for the oracle and secrets.
-pub fn evaluate(loaded: Loaded, options: &Options) -> Result<Evaluation, Failure> {
+pub fn evaluate(project: &Project, loaded: Loaded, options: &Options) -> Result<Evaluation, Failure> {
     let Loaded { profile, files, catalogs, mut report } = loaded;
     let (stack, findings) = resolve::resolve(&profile, &files);
     report.findings.extend(findings);
@@ -151,7 +157,7 @@ pub fn evaluate(loaded: Loaded, options: &Options) -> Result<Evaluation, Failure
     let mut tree = rendered.tree;
     let manifest = manifest(&profile, &stack, &files, &tree, &rendered.services);
     tree.insert(manifest::FILE, manifest.to_json());
-    let resolved = resolved(&stack, &tree, options, &mut report);
+    let resolved = resolved(project, &profile.name, &stack, &tree, options, &mut report);
     let mut agree = vec![];
     if !has_errors(&report.findings) {
         let verdict = oracle::ask(&stack, &tree, options.oracle)?;
@@ -165,21 +171,44 @@ pub fn evaluate(loaded: Loaded, options: &Options) -> Result<Evaluation, Failure
     Ok(Evaluation { profile, stack, tree, name, report, agree, resolved })
 }
 
-fn resolved(stack: &Stack, tree: &Tree, options: &Options, report: &mut Report) -> Option<Resolved> {
+/// Proves that every secret can be had and stands in no file.
+fn resolved(
+    project: &Project,
+    profile: &str,
+    stack: &Stack,
+    tree: &Tree,
+    options: &Options,
+    report: &mut Report,
+) -> Option<Resolved> {
     if !options.secrets {
         return None;
     }
-    match secret::resolve(&stack.secrets, &options.environment) {
-        Ok(resolved) => {
-            report.findings.extend(secret::leaks(tree, &resolved.values));
-            Some(resolved)
-        }
-        Err(findings) => {
-            report.only_secrets = !has_errors(&report.findings);
-            report.findings.extend(findings);
-            None
-        }
-    }
+    let mut resolved = resolve_secrets(project, profile, &stack.secrets, options);
+    report.findings.append(&mut resolved.findings);
+    report.findings.extend(secret::leaks(tree, resolved.secrets()));
+    Some(resolved)
+}
+
+fn resolve_secrets(project: &Project, profile: &str, secrets: &Secrets, options: &Options) -> Resolved {
+    resolve_with(project, profile, secrets, options, false)
+}
+
+/// `generate`: those that are to be generated and are not there yet are made.
+fn resolve_with(
+    project: &Project,
+    profile: &str,
+    secrets: &Secrets,
+    options: &Options,
+    generate: bool,
+) -> Resolved {
+    let context = secret::Context {
+        environment: &options.environment,
+        profiles: project.profiles(),
+        state: &project.state,
+        profile,
+        generate,
+    };
+    secret::resolve(secrets, &Providers::new(secrets, context))
 }
 
 fn manifest(
@@ -190,22 +219,30 @@ fn manifest(
     services: &BTreeMap<String, render::ServiceFiles>,
 ) -> Manifest {
     let service = |(name, files): (&String, &render::ServiceFiles)| {
-        let resolved = stack.services.get(name);
+        let stated = stack.services.get(name);
+        let command = &files.command;
+        let secret_file = |(file, secret): (&String, &render::command::SecretFile)| {
+            (file.clone(), manifest::SecretFile { text: secret.text.clone(), on_change: secret.uptake })
+        };
+        let open_secret = |(variable, text): (&String, &Text)| {
+            (render::compose::outer_variable(name, variable), text.clone())
+        };
         let entry = manifest::Service {
-            kind: resolved.map(|s| s.kind).unwrap_or_default(),
-            port: resolved.and_then(|s| s.port),
-            image: resolved.and_then(|s| s.image.clone()),
+            kind: stated.map(|s| s.kind).unwrap_or_default(),
+            port: stated.and_then(|s| s.port),
+            image: stated.and_then(|s| s.image.clone()),
             definition: files.definition.clone(),
             configuration: manifest::digest_of(tree, |path| {
                 files.reads.iter().any(|r| path.starts_with(r.as_str()))
             }),
-            secrets: files.secrets.iter().map(|(file, text)| (file.clone(), text.reference())).collect(),
+            user: stated.and_then(|service| stack.runtime.secret_owner(service)),
+            reload: stated.and_then(|s| s.reload.clone()),
+            secrets: command.secret_files.iter().map(secret_file).collect(),
+            open_secrets: command.open_environment.iter().map(open_secret).collect(),
         };
         (name.clone(), entry)
     };
     let texts = files.rules.iter().chain(files.dashboards.values());
-    let source =
-        |sources: &Vec<crate::stack::SecretSource>| serde_json::to_value(sources).unwrap_or_default();
     Manifest {
         schema: manifest::SCHEMA,
         profile: profile.name.clone(),
@@ -213,7 +250,7 @@ fn manifest(
         layers: profile.layers.clone(),
         settings: profile.root.to_json(),
         vars: stack.vars.clone(),
-        secrets: stack.secrets.iter().map(|(name, sources)| (name.clone(), source(sources))).collect(),
+        secrets: stack.secrets.clone(),
         services: services.iter().map(service).collect(),
         inputs: texts.map(|(name, text)| (name.clone(), manifest::sha256(text.as_bytes()))).collect(),
         files: Manifest::list(tree),
@@ -228,41 +265,64 @@ pub fn build(project: &Project, name: &str, options: &Options) -> Result<Built, 
         && let Some(inputs) = store.note_get::<Inputs>(&note)
         && inputs.unchanged(project, options)
         && let Some(path) = store.memo_get(&inputs.key)?
-        && let Some(secrets) = prove_secrets(&inputs, &path, options)?
+        && let Some(secrets) = prove_secrets(project, name, &inputs, &path, options)?
     {
         return Ok(Built { path, evaluation: None, secrets });
     }
     let loaded = load(project, name, &options.environment)?;
-    let inputs = Inputs::of(project, &loaded, options);
-    let evaluation = evaluate(loaded, options)?;
+    let mut inputs = Inputs::of(project, &loaded, options);
+    let evaluation = evaluate(project, loaded, options)?;
+    inputs.secrets = evaluation.stack.secrets.clone();
     let path = store.put(&evaluation.tree, name, &record(&evaluation))?;
     store.memo_put(&inputs.key, &path)?;
     store.note_put(&note, &inputs)?;
-    let secrets = evaluation.resolved.as_ref().map(|r| r.providers.clone()).unwrap_or_default();
+    let secrets = evaluation.resolved.as_ref().map(Resolved::providers).unwrap_or_default();
     Ok(Built { path, evaluation: Some(Box::new(evaluation)), secrets })
 }
 
 /// The memo knows the files, but not whether today's secrets resolve and stay out of them.
 /// `None` where something is wrong with them: the whole way then says what.
 fn prove_secrets(
+    project: &Project,
+    profile: &str,
     inputs: &Inputs,
     path: &StorePath,
     options: &Options,
 ) -> Result<Option<BTreeMap<&'static str, usize>>, Failure> {
-    if !options.secrets || inputs.secrets.is_empty() {
+    if !options.secrets || inputs.secrets.sources.is_empty() {
         return Ok(Some(BTreeMap::new()));
     }
-    let Ok(resolved) = secret::resolve(&inputs.secrets, &options.environment) else { return Ok(None) };
+    let resolved = resolve_secrets(project, profile, &inputs.secrets, options);
+    if !resolved.findings.is_empty() {
+        return Ok(None);
+    }
     let tree = crate::store::read_tree(path.path())?;
-    let clean = secret::leaks(&tree, &resolved.values).is_empty();
-    Ok(clean.then_some(resolved.providers))
+    let clean = secret::leaks(&tree, resolved.secrets()).is_empty();
+    Ok(clean.then(|| resolved.providers()))
 }
 
-/// Makes a bundle the live one, and its processes run under the supervisor.
-pub fn run_processes(store: &Store, client: &Client, path: StorePath) -> Result<Applied, Failure> {
-    let processes = process::processes(&Bundle::open(path.clone())?)?;
+/// Hands a bundle's secrets over, makes it the live one, and its processes run under the
+/// supervisor.
+pub fn run_processes(
+    project: &Project,
+    client: &Client,
+    path: StorePath,
+    options: &Options,
+) -> Result<Applied, Failure> {
+    let bundle = Bundle::open(path)?;
+    let processes = process::processes(&bundle)?;
     client.check(&processes)?;
-    store.point_live(&path)?;
+    let Manifest { profile, secrets, .. } = &bundle.manifest;
+    let mut lock = Store::open(&project.state)?.lock_profile(profile, Busy::Refuse)?;
+    if options.secrets {
+        let resolved = resolve_with(project, profile, secrets, options, true);
+        if has_errors(&resolved.findings) {
+            let report = Report { findings: resolved.findings, ..Report::default() };
+            return Err(Failure::Refused(Box::new(report)));
+        }
+        HandOver::new(&bundle.manifest, &resolved)?.write(&project.state)?;
+    }
+    lock.point_live(bundle.path.name())?;
     Ok(client.apply(&processes, &BTreeSet::new())?)
 }
 

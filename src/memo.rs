@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 use crate::bundle::manifest::sha256;
 use crate::engine::{Loaded, Options};
 use crate::project::{self, Project};
-use crate::stack::SecretSource;
+use crate::stack::Secrets;
 
 /// The inputs of a build.
 #[derive(Debug, Serialize, Deserialize)]
@@ -24,7 +24,7 @@ pub(crate) struct Inputs {
     /// Variables as the environment had them.
     vars: BTreeMap<String, Option<String>>,
     /// The secrets that have to be resolved again.
-    pub(crate) secrets: BTreeMap<String, Vec<SecretSource>>,
+    pub(crate) secrets: Secrets,
     /// Names the bundle in the store's memo.
     pub(crate) key: [u8; 32],
 }
@@ -45,12 +45,12 @@ impl Inputs {
             files.insert(project.shown(name), sha256(text.as_bytes()));
         }
         let patterns = &profile.settings.rules.files;
-        let used = profile.settings.secrets.iter().filter(|(name, _)| profile.secrets.contains(*name));
         let mut inputs = Inputs {
             files,
             patterns: patterns.iter().map(|p| (p.clone(), project.names_of(p))).collect(),
             vars: profile.vars.keys().map(|name| (name.clone(), options.environment.var(name))).collect(),
-            secrets: used.map(|(name, sources)| (name.clone(), sources.as_slice().to_vec())).collect(),
+            // Known once the profile is resolved; they follow from the files and variables.
+            secrets: Secrets::default(),
             key: [0; 32],
         };
         let text = serde_json::to_vec(&inputs).unwrap_or_default();

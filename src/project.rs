@@ -54,6 +54,11 @@ impl Project {
         Ok(Project { root, profiles: folder, shown, state, folders: RefCell::default() })
     }
 
+    /// The folder of the layers.
+    pub fn profiles(&self) -> &Path {
+        &self.profiles
+    }
+
     /// The files that a profile names, and what could not be read.
     pub fn files(&self, profile: &Profile) -> (Files, Vec<Finding>) {
         let mut files = Files::default();

@@ -8,7 +8,8 @@ use sha2::{Digest, Sha256};
 
 use super::Tree;
 use super::listing::hex;
-use crate::stack::ServiceKind;
+use crate::profile::text::Text;
+use crate::stack::{Secrets, ServiceKind, Uptake};
 
 /// The version of this format. A reader refuses one that it does not know.
 pub const SCHEMA: u32 = 1;
@@ -17,6 +18,7 @@ pub const SCHEMA: u32 = 1;
 pub const FILE: &str = "manifest.json";
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Manifest {
     pub schema: u32,
     pub profile: String,
@@ -27,8 +29,8 @@ pub struct Manifest {
     pub settings: serde_json::Value,
     /// The variables that were used, with their values.
     pub vars: BTreeMap<String, String>,
-    /// Where each secret comes from.
-    pub secrets: BTreeMap<String, serde_json::Value>,
+    /// Where each secret comes from and what it must be like; never a value.
+    pub secrets: Secrets,
     pub services: BTreeMap<String, Service>,
     /// SHA-256 of rule files and dashboards that were taken as they are, by file name.
     pub inputs: BTreeMap<String, String>,
@@ -47,8 +49,28 @@ pub struct Service {
     pub definition: String,
     /// SHA-256 of the files that it reads; where only these change, it is reloaded.
     pub configuration: String,
-    /// The secret files that it needs, by name, as references.
-    pub secrets: BTreeMap<String, String>,
+    /// The user (uid or uid:gid) that its secret files belong to; without one, whoever
+    /// starts the stack.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    /// The path that makes it read its files again when something is POSTed there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reload: Option<String>,
+    /// The secret files that it needs, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub secrets: BTreeMap<String, SecretFile>,
+    /// Variables that the engine must find in its own environment when it starts the
+    /// service: those in which a secret may stand openly (`allow_env`).
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub open_secrets: BTreeMap<String, Text>,
+}
+
+/// A secret file, as references.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SecretFile {
+    pub text: Text,
+    /// What the service has to do when the content changes.
+    pub on_change: Uptake,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::listing::hex;
@@ -42,7 +43,8 @@ impl fmt::Debug for NarHash {
 }
 
 /// The name of a bundle in a store: `<32 characters of Nix base 32>-<name>`.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct StoreName(String);
 
 impl StoreName {
@@ -76,6 +78,20 @@ impl StoreName {
 impl fmt::Display for StoreName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+impl From<StoreName> for String {
+    fn from(name: StoreName) -> Self {
+        name.0
+    }
+}
+
+impl TryFrom<String> for StoreName {
+    type Error = NameError;
+
+    fn try_from(text: String) -> Result<Self, NameError> {
+        text.parse()
     }
 }
 

@@ -76,6 +76,13 @@ without: a `health.command` that the image has, and `secret_files` or `allow_env
     M315 "a flag that monprov passes itself"
 "monprov passes the path of the configuration in the bundle. With another one the tool would run on a
 configuration that nobody checked."
+
+    M316 "secrets for a user that nobody named"
+"A service's secret files belong to the user that it runs as and are readable by no one else. Which user
+that is stands in the image, which is not asked; so the profile has to say it, as a number.
+
+    [services.redis-exporter]
+    user = \"59000\""
 }
 
 pub fn check(stack: &Stack) -> Vec<Finding> {
@@ -230,12 +237,39 @@ fn one(stack: &Stack, service: &Service, findings: &mut Vec<Finding>) {
     }
     if stack.runtime == Runtime::Compose {
         scripts(stack, service, findings);
+        owner(stack, service, findings);
     }
     if everywhere(&service.publish_address) && service.publish.is_some() && stack.runtime == Runtime::Compose
     {
         let message = format!("`{name}` is published on all addresses of the host");
         findings.push(Finding::advice(&M313, key("publish_address"), message));
     }
+}
+
+/// Whose the secret files are.
+fn owner(stack: &Stack, service: &Service, findings: &mut Vec<Finding>) {
+    if command(stack, service, &BTreeMap::new()).secret_files.is_empty() {
+        return;
+    }
+    match stack.runtime.secret_owner(service) {
+        None => {
+            let message = format!("`{}` gets secrets, but nobody says which user it runs as", service.name);
+            let finding = Finding::error(&M316, Place::Key(service.at.clone()), message);
+            findings.push(finding.label("set `user` to its number"));
+        }
+        Some(user) if !is_number(&user) => {
+            let message = format!("`{user}` is no number of a user");
+            let finding = Finding::error(&M316, Place::setting(service.at.join("user")), message);
+            findings.push(finding.label("uid or uid:gid, as numbers"));
+        }
+        Some(_) => {}
+    }
+}
+
+/// `uid` or `uid:gid`.
+fn is_number(user: &str) -> bool {
+    let (uid, gid) = user.split_once(':').unwrap_or((user, "0"));
+    uid.parse::<u32>().is_ok() && gid.parse::<u32>().is_ok()
 }
 
 /// What the scripts of the bundle need of an image.

@@ -35,7 +35,7 @@ impl Build {
         options.rebuild = self.rebuild;
         if self.dry_run {
             let loaded = engine::load(project, &self.inputs.profile, &options.environment)?;
-            let evaluation = engine::evaluate(loaded, &options)?;
+            let evaluation = engine::evaluate(project, loaded, &options)?;
             let path = Store::open(&project.state)?.path_of(&evaluation.name);
             check::summary(&evaluation, output);
             output.line("bundle", "not written (--dry-run)");

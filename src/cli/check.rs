@@ -27,7 +27,7 @@ pub(super) struct Path {
 fn evaluate(inputs: &Inputs, project: &Project) -> Result<Evaluation, Failure> {
     let options = inputs.options()?;
     let loaded = engine::load(project, &inputs.profile, &options.environment)?;
-    engine::evaluate(loaded, &options)
+    engine::evaluate(project, loaded, &options)
 }
 
 impl Check {
@@ -73,9 +73,11 @@ pub(super) fn summary(evaluation: &Evaluation, output: &Output) {
         ),
     );
     match &evaluation.resolved {
-        Some(resolved) => secrets_line(&resolved.providers, stack.secrets.len(), output),
-        None if stack.secrets.is_empty() => {}
-        None => output.line("secrets", &format!("{} not resolved (--no-secrets)", stack.secrets.len())),
+        Some(resolved) => secrets_line(&resolved.providers(), stack.secrets.sources.len(), output),
+        None if stack.secrets.sources.is_empty() => {}
+        None => {
+            output.line("secrets", &format!("{} not resolved (--no-secrets)", stack.secrets.sources.len()))
+        }
     }
     let panels: usize = stack
         .dashboards

@@ -136,7 +136,7 @@ pub fn run() -> ExitCode {
     match dispatch(&arguments, &mut output) {
         Ok(code) => code,
         Err(Failure::Refused(report)) => {
-            let code = if report.only_secrets { exit::SECRET } else { exit::REFUSED };
+            let code = if report.only_secrets() { exit::SECRET } else { exit::REFUSED };
             output.findings(*report);
             ExitCode::from(code)
         }

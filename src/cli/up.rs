@@ -12,7 +12,6 @@ use super::watch;
 use crate::activate::process::{Client, Ended, Events, Supervisor, Watched, channel};
 use crate::engine::{self, Failure};
 use crate::project::Project;
-use crate::store::Store;
 
 #[derive(Debug, Args)]
 pub(super) struct Up {
@@ -29,11 +28,11 @@ impl Up {
         let (events, watched): (Events, Watched) = channel();
         let printer = output.clone();
         let printing = thread::spawn(move || watch::print(&printer, &watched));
-        let store = Store::open(&project.state)?;
+        let project = project.clone();
         let client = Client::new(&project.state, profile);
         let (failed, failure) = mpsc::channel();
         thread::spawn(move || {
-            if let Err(why) = engine::run_processes(&store, &client, built.path) {
+            if let Err(why) = engine::run_processes(&project, &client, built.path, &options) {
                 let _ = failed.send(why);
                 // The end of `run` below.
                 let _ = client.stop();

@@ -49,7 +49,7 @@ struct Filler<'a> {
 }
 
 /// Tables that say where values come from, and files whose names are not ours to change.
-const VERBATIM: [&str; 4] = ["extends", "vars", "secrets", "rules"];
+const VERBATIM: [&str; 3] = ["extends", "vars", "rules"];
 
 impl Filler<'_> {
     fn node(&mut self, node: &mut Node, shape: ShapeRef) {

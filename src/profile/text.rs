@@ -98,7 +98,7 @@ impl From<&str> for Text {
 }
 
 /// A string where it is plain, otherwise the list of its pieces: the form in which the
-/// merged profile hands texts to the typed settings.
+/// merged profile hands texts to the typed settings, and in which manifests keep them.
 impl<'de> Deserialize<'de> for Text {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         #[derive(Deserialize)]
@@ -111,6 +111,15 @@ impl<'de> Deserialize<'de> for Text {
             Form::Plain(text) => Text::plain(text),
             Form::Pieces(pieces) => Text(pieces),
         })
+    }
+}
+
+impl Serialize for Text {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0.as_slice() {
+            [Piece::Plain(text)] => serializer.serialize_str(text),
+            pieces => serializer.collect_seq(pieces),
+        }
     }
 }
 

@@ -5,10 +5,18 @@
 use std::collections::BTreeMap;
 
 use crate::profile::text::{Piece, Text};
-use crate::stack::{Runtime, Service, ServiceKind, Stack};
+use crate::stack::{Runtime, Service, ServiceKind, Stack, Uptake};
 
 /// Secret files by service and file name, as far as configuration files name them.
 pub type SecretFiles = BTreeMap<String, BTreeMap<String, Text>>;
+
+/// A file that holds a secret.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SecretFile {
+    pub text: Text,
+    /// What the service does when it changes.
+    pub uptake: Uptake,
+}
 
 /// How a service is started under the stack's runtime.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -22,7 +30,7 @@ pub struct Command {
     /// Variables that stand in the container's environment although they hold a secret.
     pub open_environment: BTreeMap<String, Text>,
     /// Every secret file of the service, by name.
-    pub secret_files: BTreeMap<String, Text>,
+    pub secret_files: BTreeMap<String, SecretFile>,
     /// The data directory: in the container, or relative to the state directory.
     pub data: Option<String>,
     /// A URL that answers 200 where the service is well, as the service itself reaches it.
@@ -42,13 +50,13 @@ pub fn commands(stack: &Stack, files: &SecretFiles) -> BTreeMap<String, Command>
 /// `files`: the secret files that the service's configuration names.
 pub fn command(stack: &Stack, service: &Service, files: &BTreeMap<String, Text>) -> Command {
     let compose = stack.runtime == Runtime::Compose;
-    let mut command = Command {
-        data: data(stack, service),
-        health: health(service),
-        secret_files: files.clone(),
-        ..Command::default()
-    };
-    command.secret_files.extend(service.secret_files.clone());
+    let mut command = Command { data: data(stack, service), health: health(service), ..Command::default() };
+    let file = |text: &Text, uptake| SecretFile { text: text.clone(), uptake };
+    // Prometheus and Alertmanager read these anew for each request and each notification.
+    let configured = files.iter().map(|(name, text)| (name.clone(), file(text, Uptake::Nothing)));
+    let uptake = if service.reload.is_some() { Uptake::Reload } else { Uptake::Restart };
+    let own = service.secret_files.iter().map(|(name, text)| (name.clone(), file(text, uptake)));
+    command.secret_files.extend(configured.chain(own));
     if !compose {
         command.program = program(service);
     }
@@ -81,7 +89,7 @@ pub fn command(stack: &Stack, service: &Service, files: &BTreeMap<String, Text>)
                 command.open_environment.insert(name, text);
             }
             None => {
-                command.secret_files.insert(name.clone(), text.clone());
+                command.secret_files.insert(name.clone(), file(&text, Uptake::Restart));
                 let path = stack.runtime.secret_path(&stack.name, &service.name, &name);
                 match (service.kind, compose) {
                     // Read by the image's own start script …

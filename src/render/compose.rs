@@ -12,7 +12,6 @@ use serde::{Serialize, Serializer};
 
 use super::command::Command;
 use super::{Error, script, yaml};
-use crate::profile::text::Text;
 use crate::profile::units::{Bytes, Duration};
 use crate::stack::{Health, Runtime, Service, ServiceKind, Stack};
 
@@ -171,22 +170,9 @@ pub fn definition(stack: &Stack, service: &Service, command: &Command) -> Result
     yaml::body(&container(stack, service, command, None))
 }
 
-/// The variables that Compose must find in its own environment, with the secrets that they
-/// hold: those of services with `allow_env`.
-pub fn environment(commands: &BTreeMap<String, Command>) -> BTreeMap<String, Text> {
-    let of = |(service, command): (&String, &Command)| {
-        let service = service.clone();
-        command
-            .open_environment
-            .clone()
-            .into_iter()
-            .map(move |(name, text)| (outer_variable(&service, &name), text))
-    };
-    commands.iter().flat_map(of).collect()
-}
-
-/// Two services may have one variable with two values.
-fn outer_variable(service: &str, variable: &str) -> String {
+/// The variable in which Compose finds a secret that may stand in a container's environment:
+/// two services may have one variable with two values.
+pub fn outer_variable(service: &str, variable: &str) -> String {
     let service = service.to_ascii_uppercase().replace(['-', '.'], "_");
     format!("MONPROV_{service}__{variable}")
 }

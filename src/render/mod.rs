@@ -13,9 +13,10 @@ pub mod yaml;
 
 use std::collections::BTreeMap;
 
+use command::Command;
+
 use crate::bundle::Tree;
 use crate::bundle::manifest::sha256;
-use crate::profile::text::Text;
 use crate::stack::{Runtime, ServiceKind, Stack};
 
 /// A value that a format cannot hold: a fault of monprov, since stacks are checked first.
@@ -35,14 +36,13 @@ pub struct Rendered {
 }
 
 /// What one service is started with and reads.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct ServiceFiles {
     /// SHA-256 of how it is started: a change restarts it.
     pub definition: String,
     /// Beginnings of the paths in the bundle that it reads: a change there reloads it.
     pub reads: Vec<String>,
-    /// Its secret files by name.
-    pub secrets: BTreeMap<String, Text>,
+    pub command: Command,
 }
 
 /// Renders a stack.
@@ -74,15 +74,16 @@ pub fn render(stack: &Stack) -> Result<Rendered, Error> {
         Runtime::Compose => tree.insert("compose.yaml", compose::compose(stack, &commands, &definitions)?),
         Runtime::Process => tree.insert("processes.json", process::process(stack, &commands)?),
     }
-    let service = |(name, definition): (String, String)| {
+    let mut services = BTreeMap::new();
+    for (name, command) in commands {
+        let Some(definition) = definitions.remove(&name) else { continue };
         let folder = match stack.services.get(&name).map(|s| s.kind) {
             Some(ServiceKind::Prometheus) => "prometheus/".to_owned(),
             Some(ServiceKind::Alertmanager) => "alertmanager/".to_owned(),
             Some(ServiceKind::Grafana) => "grafana/".to_owned(),
             _ => script::wrapper_file(&name),
         };
-        let secrets = commands.get(&name).map(|c| c.secret_files.clone()).unwrap_or_default();
-        (name, ServiceFiles { definition, reads: vec![folder], secrets })
-    };
-    Ok(Rendered { tree, services: definitions.into_iter().map(service).collect() })
+        services.insert(name, ServiceFiles { definition, reads: vec![folder], command });
+    }
+    Ok(Rendered { tree, services })
 }

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::{Provider, Secret};
-use crate::stack::SecretSource;
+use super::{Answer, Found, Provider, Request, Secret, Trouble};
+use crate::stack::Origin;
 
 /// The process environment, and below it the file given with `--env-file`.
 #[derive(Debug, Default)]
@@ -23,22 +23,34 @@ impl Environment {
             Err(_) => self.file.get(name).map(|s| s.expose().to_owned()),
         }
     }
+
+    fn answer(&self, name: &str) -> Answer {
+        if std::env::var_os(name).is_some_and(|v| v.to_str().is_none()) {
+            let remedy = "encode it, for example with base64, where it is not text";
+            return Answer::Failed(Trouble::new(format!("the variable {name} is not UTF-8"), remedy));
+        }
+        match self.var(name) {
+            Some(value) if value.is_empty() => {
+                Answer::Missing(Trouble::from(format!("the variable {name} is empty")))
+            }
+            Some(value) => Found::plain(Secret::new(value)),
+            None => {
+                let remedy =
+                    format!("`export {name}=…`, or a line `{name}=…` in a file given with --env-file");
+                Answer::Missing(Trouble::new(format!("the variable {name} is not set"), remedy))
+            }
+        }
+    }
 }
 
 impl Provider for Environment {
-    fn name(&self) -> &'static str {
-        "env"
-    }
-
-    fn get(&self, source: &SecretSource) -> Result<Option<Secret>, String> {
-        let name = &source.env;
-        if std::env::var_os(name).is_some_and(|v| v.to_str().is_none()) {
-            return Err(format!("the environment variable {name} is not UTF-8"));
-        }
-        match self.var(name) {
-            Some(value) if value.is_empty() => Err(format!("{name} is empty")),
-            Some(value) => Ok(Some(Secret::new(value))),
-            None => Ok(None),
-        }
+    fn get(&self, requests: &[Request<'_>]) -> Vec<Answer> {
+        requests
+            .iter()
+            .map(|request| match request.origin {
+                Origin::Env(name) => self.answer(name),
+                other => super::not_mine(other),
+            })
+            .collect()
     }
 }

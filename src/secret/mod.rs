@@ -1,42 +1,42 @@
-//! Secrets: where they come from, and a type that can't be printed.
+//! Secrets: where they come from, a type that can't be printed, and handing them to services.
+//!
+//! [`resolve()`] asks one [`Provider`] per kind of source, each for all that it may have at
+//! once. What is found is held against its constraints. Nothing here writes a value anywhere
+//! but [`HandOver`], at activation.
 
 mod env;
 pub mod envfile;
+mod exec;
+mod file;
+mod files;
+mod fill;
+mod generate;
+mod hand_over;
+mod judge;
+mod leaks;
+mod place;
+mod resolve;
+mod vault;
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::fmt;
+use std::path::Path;
 
 use zeroize::Zeroizing;
 
-use crate::bundle::Tree;
-use crate::diagnostic::{Code, Finding, Path, Place};
-use crate::stack::SecretSource;
+use crate::diagnostic::Code;
+use crate::stack::{Origin, Secrets};
 
 pub use env::Environment;
+pub use hand_over::{Change, Changes, Error, HandOver, wipe};
+pub use leaks::leaks;
+pub use resolve::{M501, Resolved, Value, resolve};
 
-pub static M501: Code = Code {
-    id: "M501",
-    title: "a secret could not be resolved",
-    explain: "No source of the secret has it. Sources are tried in the order in which they stand; the message
-says what each answered. Put the value where the first source looks, for a machine that may not read
-secrets build with `--no-secrets`.
-
-    export REDIS_PASSWORD=…      # or a line REDIS_PASSWORD=… in a file given with --env-file",
-};
-
-pub static M502: Code = Code {
-    id: "M502",
-    title: "the value of a secret stands in the bundle",
-    explain:
-        "A rendered file contains the value of a secret in plain text, so somebody wrote it into a profile,
-a rule file or a dashboard by hand. Bundles hold only references. Replace the value by
-`${secret.NAME}` where secrets are allowed, remove it elsewhere, and change the secret: it has most
-likely been checked in as well.",
-};
-
-pub static CODES: &[&Code] = &[&M501, &M502];
+pub static CODES: &[&Code] =
+    &[&M501, &leaks::M502, &judge::M503, &judge::M504, &judge::M505, &resolve::M506, &resolve::M507];
 
 /// A value that nobody may see: no `Display`, no `Serialize`, wiped when dropped.
+#[derive(Clone)]
 pub struct Secret(Zeroizing<String>);
 
 impl Secret {
@@ -56,81 +56,153 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// One kind of source. `Ok(None)`: it has no such secret; `Err`: it is broken, and why.
+/// Where to look, and for which secret.
+#[derive(Debug, Clone, Copy)]
+pub struct Request<'a> {
+    /// The secret's name in the profile.
+    pub name: &'a str,
+    pub origin: &'a Origin,
+}
+
+/// What a provider has to say to a request.
+#[derive(Debug)]
+pub enum Answer {
+    Found(Found),
+    /// There is nothing yet; the first hand-over to a service will make it.
+    Later,
+    /// It works, but has no such secret.
+    Missing(Trouble),
+    /// It can't tell.
+    Failed(Trouble),
+}
+
+/// A value, and what is known about it.
+#[derive(Debug)]
+pub struct Found {
+    pub secret: Secret,
+    /// The version that its source gives it.
+    pub version: Option<u64>,
+    /// What is unsafe about the way it is kept.
+    pub warning: Option<Trouble>,
+}
+
+impl Found {
+    /// A value of which nothing else is known.
+    fn plain(secret: Secret) -> Answer {
+        Answer::Found(Found { secret, version: None, warning: None })
+    }
+}
+
+/// What is wrong, in one sentence, and what to do about it. Never holds a value.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Trouble {
+    pub what: String,
+    pub remedy: Option<String>,
+}
+
+impl Trouble {
+    pub fn new(what: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Trouble { what: what.into(), remedy: Some(remedy.into()) }
+    }
+}
+
+impl From<String> for Trouble {
+    fn from(what: String) -> Self {
+        Trouble { what, remedy: None }
+    }
+}
+
+/// One kind of source.
 pub trait Provider {
-    fn name(&self) -> &'static str;
-    fn get(&self, source: &SecretSource) -> Result<Option<Secret>, String>;
+    /// One answer a request, in their order.
+    fn get(&self, requests: &[Request<'_>]) -> Vec<Answer>;
 }
 
-/// What resolving gave: values by name, and by which provider each was found.
-#[derive(Debug, Default)]
-pub struct Resolved {
-    pub values: BTreeMap<String, Secret>,
-    pub providers: BTreeMap<&'static str, usize>,
+/// A request that was handed to the wrong provider.
+fn not_mine(origin: &Origin) -> Answer {
+    Answer::Failed(Trouble::from(format!("{} was asked of the wrong provider", origin.provider())))
 }
 
-/// Resolves secrets; all that fail are reported.
-pub fn resolve(
-    secrets: &BTreeMap<String, Vec<SecretSource>>,
-    provider: &dyn Provider,
-) -> Result<Resolved, Vec<Finding>> {
-    let mut resolved = Resolved::default();
-    let mut findings = vec![];
-    for (name, sources) in secrets {
-        let mut answers = vec![];
-        let found = sources.iter().find_map(|source| match provider.get(source) {
-            Ok(Some(secret)) => Some(secret),
-            Ok(None) => {
-                answers.push(format!("{} has no {}", provider.name(), source.env));
-                None
-            }
-            Err(error) => {
-                answers.push(error);
-                None
-            }
-        });
-        match found {
-            Some(secret) => {
-                resolved.values.insert(name.clone(), secret);
-                *resolved.providers.entry(provider.name()).or_default() += 1;
-            }
-            None => {
-                let place = Place::setting(Path::new(["secrets", name]));
-                let finding =
-                    Finding::error(&M501, place, format!("the secret `{name}` could not be resolved"));
-                findings.push(answers.into_iter().fold(finding, Finding::note));
-            }
+/// The providers of a profile.
+#[expect(missing_debug_implementations, reason = "there is nothing to see but places")]
+pub struct Providers<'a> {
+    local: Local<'a>,
+    generate: generate::Generator,
+    /// `None` where no secret lies there: then nothing of it is even read.
+    vault: Option<vault::Vault<'a>>,
+}
+
+/// Those that need no server and make nothing: the credentials of servers come from here too.
+#[derive(Clone)]
+struct Local<'a> {
+    environment: &'a Environment,
+    file: file::Files<'a>,
+    exec: exec::Exec<'a>,
+}
+
+/// What providers need to know of a project.
+#[derive(Debug, Clone, Copy)]
+pub struct Context<'a> {
+    pub environment: &'a Environment,
+    /// The folder of profiles: relative paths start here, commands run here.
+    pub profiles: &'a Path,
+    /// The state directory.
+    pub state: &'a Path,
+    /// The profile's name.
+    pub profile: &'a str,
+    /// Secrets that are not there yet are generated. Only the hand-over to services does so.
+    pub generate: bool,
+}
+
+impl<'a> Providers<'a> {
+    pub fn new(secrets: &'a Secrets, context: Context<'a>) -> Self {
+        let Context { environment, profiles, .. } = context;
+        let local = Local {
+            environment,
+            file: file::Files { base: profiles, environment },
+            exec: exec::Exec { directory: profiles, hidden: variables(secrets) },
+        };
+        let directory = generate::directory(context.state, context.profile);
+        Providers {
+            vault: secrets.vault.as_ref().map(|settings| vault::Vault {
+                settings,
+                environment,
+                credentials: local.clone(),
+                base: profiles,
+            }),
+            local,
+            generate: generate::Generator { directory, create: context.generate },
         }
     }
-    if findings.is_empty() { Ok(resolved) } else { Err(findings) }
-}
 
-/// Values shorter than this turn up by accident; they are not searched for.
-const SEARCHED_FROM: usize = 8;
-
-/// The files that hold the value of a secret, plain or as JSON or YAML would escape it.
-pub fn leaks(tree: &Tree, secrets: &BTreeMap<String, Secret>) -> Vec<Finding> {
-    let mut findings = vec![];
-    for (name, secret) in secrets {
-        let value = secret.expose();
-        if value.len() < SEARCHED_FROM {
-            continue;
-        }
-        let escaped = Zeroizing::new(serde_json::to_string(value).unwrap_or_default());
-        let escaped = escaped.trim_matches('"');
-        let plain = memchr::memmem::Finder::new(value);
-        let quoted = memchr::memmem::Finder::new(escaped);
-        for (path, file) in tree.iter() {
-            let content = file.content.as_slice();
-            if plain.find(content).is_some() || quoted.find(content).is_some() {
-                let place = Place::setting(Path::new(["secrets", name]));
-                let message = format!("the value of the secret `{name}` stands in {path}");
-                let note = format!("write `${{secret.{name}}}` where it was pasted, and change the secret");
-                findings.push(
-                    Finding::error(&M502, place, message).label("its value was pasted somewhere").note(note),
-                );
-            }
+    /// The provider of one kind of source.
+    fn of(&self, origin: &Origin) -> &dyn Provider {
+        match (origin, &self.vault) {
+            (Origin::Generate(_), _) => &self.generate,
+            (Origin::Vault(_), Some(vault)) => vault,
+            _ => self.local.of(origin),
         }
     }
-    findings
+}
+
+impl Local<'_> {
+    fn of(&self, origin: &Origin) -> &dyn Provider {
+        match origin {
+            Origin::File(_) => &self.file,
+            Origin::Exec(_) => &self.exec,
+            _ => self.environment,
+        }
+    }
+}
+
+/// Variables of the process environment that hold secrets: no child inherits them.
+pub fn variables(secrets: &Secrets) -> BTreeSet<String> {
+    let auth = secrets.vault.iter().map(|vault| &vault.auth);
+    let credentials = auth.flat_map(|auth| [&auth.token, &auth.jwt, &auth.secret_id]).flatten();
+    let origins = secrets.sources.values().flatten().map(|source| &source.origin).chain(credentials);
+    let names = origins.filter_map(|origin| match origin {
+        Origin::Env(name) => Some(name.clone()),
+        _ => None,
+    });
+    names.collect()
 }

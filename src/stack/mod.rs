@@ -8,22 +8,36 @@ pub mod resolve;
 pub mod routing;
 pub mod rulefile;
 mod runtime;
+mod secret;
 mod version;
 
+pub use secret::{Constraints, Origin, SecretSource, Secrets, Vault, VaultAuth, VaultField};
 pub use version::Version;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::diagnostic::{Path, Place};
 pub use crate::profile::settings::{
-    BasicAuth, Health, ImagePolicy, Limits, Network, PanelType, Query, Relabel, Runtime, Scheme,
-    SecretSource, ServiceKind, Step, TimeInterval,
+    BasicAuth, Health, ImagePolicy, Limits, Network, PanelType, Query, Relabel, Runtime, Scheme, ServiceKind,
+    Step, TimeInterval,
 };
 use crate::profile::text::Text;
 use crate::profile::units::{Duration, Threshold};
+
+/// What a service does with a secret that changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Uptake {
+    /// It reads the file whenever it needs it.
+    Nothing,
+    /// It reads the file when it is told to.
+    Reload,
+    /// It reads the file once, when it starts.
+    Restart,
+}
 
 /// Everything that a bundle is rendered from.
 #[derive(Debug, Clone)]
@@ -37,7 +51,7 @@ pub struct Stack {
     pub images: ImagePolicy,
     /// Every declared variable with its value.
     pub vars: BTreeMap<String, String>,
-    pub secrets: BTreeMap<String, Vec<SecretSource>>,
+    pub secrets: Secrets,
     pub services: BTreeMap<String, Service>,
     pub prometheus: Prometheus,
     pub scrapes: BTreeMap<String, Scrape>,
@@ -83,6 +97,8 @@ pub struct Service {
     pub environment: BTreeMap<String, Text>,
     pub secret_files: BTreeMap<String, Text>,
     pub allow_env: bool,
+    /// The path that makes it read its files again when something is POSTed there.
+    pub reload: Option<String>,
     pub health: Health,
     pub limits: Limits,
     pub user: Option<String>,

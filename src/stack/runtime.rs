@@ -10,7 +10,7 @@
 //! Processes start in the state directory. In a container the store is mounted at
 //! `/monprov/store` beside `run`, so that the relative link `live` resolves there too.
 
-use super::{Runtime, Service};
+use super::{Runtime, Service, ServiceKind};
 
 impl Runtime {
     pub fn name(self) -> &'static str {
@@ -42,6 +42,21 @@ impl Runtime {
         match self {
             Runtime::Process => format!("secrets/{profile}/{service}/{file}"),
             Runtime::Compose => format!("/run/monprov/secrets/{file}"),
+        }
+    }
+
+    /// The user (uid or uid:gid) that a service's secret files belong to; `None` where that
+    /// is whoever starts the stack, or where nobody said it.
+    pub fn secret_owner(self, service: &Service) -> Option<String> {
+        match (self, service.kind, &service.user) {
+            (Runtime::Process, ..) => None,
+            (Runtime::Compose, _, Some(user)) => Some(user.clone()),
+            // The users of the official images: nobody, and Grafana's own.
+            (Runtime::Compose, ServiceKind::Prometheus | ServiceKind::Alertmanager, None) => {
+                Some("65534".into())
+            }
+            (Runtime::Compose, ServiceKind::Grafana, None) => Some("472".into()),
+            (Runtime::Compose, ServiceKind::Exporter, None) => None,
         }
     }
 

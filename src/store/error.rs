@@ -39,6 +39,14 @@ pub enum StoreError {
         path.display()
     )]
     LinkTaken { path: PathBuf },
+    #[error(
+        "another run is changing `{profile}`: wait until it is done (`monprov generations {profile}` shows it)"
+    )]
+    Locked { profile: String },
+    #[error("another run uses the bundles in {}: wait until it is done", path.display())]
+    StoreLocked { path: PathBuf },
+    #[error("the generation {} can't be read: {reason}: move the file away if nothing else helps", path.display())]
+    Generation { path: PathBuf, reason: String },
     #[error("the record {} can't be read: {reason}: build the profile again to write a new one", path.display())]
     Record { path: PathBuf, reason: String },
 }

@@ -10,6 +10,9 @@
 //!   memo/<key>                   link to ../store/<id>-<name>: what a build of these inputs gave
 //!   memo/<key>.json              a note of the engine: which inputs a profile had
 //!   roots/<key>                  link to an out-link outside: what it points to is in use
+//!   generations/<profile>/<n>.json   one activation, whatever came of it (schema 1)
+//!   current/<profile>            link to ../generations/<profile>/<n>.json: the last one that succeeded
+//!   run/<profile>/live           link to ../../store/<id>-<name>: the bundle that runs
 //! ```
 //!
 //! A kill at any instant leaves either the old state or the new. A bundle is written whole
@@ -23,7 +26,10 @@
 //! [`Store::memo_get`] only when its content has the hash that its name says.
 
 mod error;
+mod generations;
+mod history;
 mod link;
+mod lock;
 mod record;
 mod scan;
 mod scratch;
@@ -35,6 +41,8 @@ use std::path::{Path, PathBuf};
 use crate::bundle::{StoreName, Tree};
 
 pub use error::StoreError;
+pub use generations::{Generation, Outcome, Rollback};
+pub use lock::{Attempt, Busy, Failed, Hold, ProfileLock};
 pub use record::Record;
 pub use scan::{hash_directory, read_tree};
 pub use verify::Difference;
@@ -191,14 +199,6 @@ impl Store {
         let root = self.directory.join("roots").join(link::root_name(&link));
         link::replace(&link, &root)?;
         link::replace(path.path(), &link)
-    }
-
-    /// Makes a bundle the live one of its profile: `run/PROFILE/live` points to it.
-    pub fn point_live(&self, path: &StorePath) -> Result<(), StoreError> {
-        let run = self.directory.join("run");
-        let folder = run.join(path.name().name());
-        [&run, &folder].into_iter().try_for_each(|folder| write::create_directory(folder))?;
-        link::replace(&Path::new("../../store").join(path.name().as_str()), &folder.join("live"))
     }
 
     fn bundles(&self) -> PathBuf {

@@ -127,8 +127,8 @@ fn an_allowed_secret_comes_from_the_environment_of_compose() {
     let config = config(&yaml, &[("MONPROV_REDIS_EXPORTER__REDIS_PASSWORD", "p$w d")]).unwrap();
     assert_eq!(config["services"]["redis-exporter"]["environment"]["REDIS_PASSWORD"], "p$$w d");
     let commands = command::commands(&stack, &BTreeMap::new());
-    let environment = compose::environment(&commands);
-    assert_eq!(environment["MONPROV_REDIS_EXPORTER__REDIS_PASSWORD"].only_secret(), None);
+    assert_eq!(compose::outer_variable("redis-exporter", "X"), "MONPROV_REDIS_EXPORTER__X");
+    assert!(commands["redis-exporter"].open_environment["REDIS_PASSWORD"].is_secret());
     assert!(commands["redis-exporter"].secret_files.is_empty());
 }
 

@@ -15,7 +15,7 @@ pub fn empty(name: &str, runtime: Runtime) -> Stack {
         network: Network::default(),
         images: ImagePolicy::Version,
         vars: BTreeMap::new(),
-        secrets: BTreeMap::new(),
+        secrets: Default::default(),
         services: BTreeMap::new(),
         prometheus: Prometheus {
             scrape_interval: Duration::seconds(15),
@@ -78,6 +78,7 @@ pub fn service(name: &str, kind: ServiceKind, image: &str, port: u16) -> Service
         environment: BTreeMap::new(),
         secret_files: BTreeMap::new(),
         allow_env: false,
+        reload: None,
         health: Health::default(),
         limits: Limits::default(),
         user: None,

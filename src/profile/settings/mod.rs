@@ -4,11 +4,13 @@
 mod alert;
 mod channel;
 mod dashboard;
+mod secret;
 mod service;
 
 pub use alert::*;
 pub use channel::*;
 pub use dashboard::*;
+pub use secret::*;
 pub use service::*;
 
 use std::collections::BTreeMap;
@@ -32,6 +34,7 @@ pub struct Settings {
     pub vars: BTreeMap<String, Var>,
     /// Settings from outside that nobody may read: `${secret.NAME}`.
     pub secrets: BTreeMap<String, SecretSources>,
+    pub vault: Vault,
     pub services: BTreeMap<String, Service>,
     pub prometheus: Prometheus,
     pub scrapes: BTreeMap<String, Scrape>,
@@ -97,6 +100,16 @@ impl Default for Network {
 pub struct BuildSettings {
     /// How exactly an image must be named.
     pub images: ImagePolicy,
+    /// Whether a secret may have a value such as `changeme`.
+    pub placeholders: PlaceholderPolicy,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum PlaceholderPolicy {
+    #[default]
+    Allow,
+    Refuse,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Deserialize, JsonSchema)]
@@ -119,32 +132,6 @@ pub struct Var {
     pub default: Option<String>,
     /// What it is for; shown where it is missing.
     pub description: Option<String>,
-}
-
-/// Where a secret comes from; the first source that has it wins.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(untagged)]
-#[schemars(extend("x-atomic" = true))]
-pub enum SecretSources {
-    One(SecretSource),
-    Several(Vec<SecretSource>),
-}
-
-impl SecretSources {
-    pub fn as_slice(&self) -> &[SecretSource] {
-        match self {
-            SecretSources::One(source) => std::slice::from_ref(source),
-            SecretSources::Several(sources) => sources,
-        }
-    }
-}
-
-/// One source of a secret.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct SecretSource {
-    /// A variable of the process environment or of `--env-file`.
-    pub env: String,
 }
 
 /// Prometheus itself.

@@ -37,6 +37,8 @@ pub struct Service {
     pub secret_files: BTreeMap<String, Text>,
     /// A secret may stand in the container's environment, where `docker inspect` shows it.
     pub allow_env: bool,
+    /// A path that makes it read its files again when something is POSTed there.
+    pub reload: Option<String>,
     pub health: Health,
     pub limits: Limits,
     /// The user (uid or uid:gid) that it runs as; secrets are readable by it alone.

@@ -2,16 +2,19 @@
 
 mod alerting;
 mod rules;
+mod secrets;
 
 use std::collections::BTreeMap;
 
 use crate::diagnostic::{Code, Finding, Path, Place, nearest};
 use crate::profile::Profile;
-use crate::profile::codes::{M004, M013, M014, M016};
+use crate::profile::codes::{M003, M004, M013, M014, M016};
 use crate::profile::settings as set;
 use crate::profile::units::Duration;
 
 use super::*;
+
+pub use secrets::whole;
 
 /// The texts of the files that a profile names, read by the edge.
 #[derive(Debug, Default)]
@@ -143,11 +146,6 @@ impl Resolver<'_> {
         let name = path.last().copied().unwrap_or_default();
         let finding = Finding::error(&M014, Place::Key(at), format!("`{name}` can't be used as a name here"));
         self.findings.push(finding.label(rule));
-    }
-
-    fn secrets(&self) -> BTreeMap<String, Vec<SecretSource>> {
-        let used = self.settings.secrets.iter().filter(|(name, _)| self.profile.secrets.contains(*name));
-        used.map(|(name, sources)| (name.clone(), sources.as_slice().to_vec())).collect()
     }
 
     /// Reports a reference to something that isn't there.
@@ -318,6 +316,10 @@ fn service(name: &str, service: &set::Service) -> Service {
         environment: service.environment.clone(),
         secret_files: service.secret_files.clone(),
         allow_env: service.allow_env,
+        reload: match service.kind {
+            ServiceKind::Prometheus | ServiceKind::Alertmanager => Some("/-/reload".into()),
+            _ => service.reload.clone(),
+        },
         health: service.health.clone(),
         limits: service.limits.clone(),
         user: service.user.clone(),
