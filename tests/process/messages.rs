@@ -150,7 +150,11 @@ fn on_a_terminal_each_service_has_a_colour() {
 
 #[test]
 fn programs_can_read_it_too() {
-    let up = Up::with(project(&script("one", "echo hello; exec sleep 1000", "")), &["--json"]);
+    let up = Up::of(
+        "dev",
+        project(&script("one", "echo hello; exec sleep 1000", "")),
+        &["--oracle", "off", "--json"],
+    );
     up.until_printed("{\"event\":\"log\",\"service\":\"one\",\"stream\":\"stdout\",\"line\":\"hello\"}\n");
     up.until_printed("{\"event\":\"started\",\"service\":\"one\",\"pid\":");
 }

@@ -43,6 +43,6 @@ fn a_secret_that_was_not_written_is_named() {
     let tables = script("reads", IDLE, "environment = { TOKEN = \"${secret.token}\" }")
         + "[secrets]\ntoken = { env = \"SOURCE\" }\n";
     // Nobody resolves it, so that nothing is written.
-    let up = Up::with(project(&tables), &["--no-secrets"]);
+    let up = Up::of("dev", project(&tables), &["--oracle", "off", "--no-secrets"]);
     up.until_printed("error: the secret for TOKEN, secrets/dev/reads/TOKEN: No such file or directory");
 }

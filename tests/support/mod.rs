@@ -8,7 +8,6 @@ pub mod http;
 pub mod parts;
 pub mod project;
 pub mod resolved;
-pub mod stack;
 pub mod trees;
 pub mod up;
 

@@ -19,13 +19,13 @@ pub struct Up {
 impl Up {
     /// Starts the profile `dev` of a project.
     pub fn start(project: Project) -> Up {
-        Up::with(project, &[])
+        Up::of("dev", project, &["--oracle", "off"])
     }
 
-    pub fn with(project: Project, args: &[&str]) -> Up {
-        let command = project.command(["up", "dev", "--oracle", "off"].iter().chain(args));
+    pub fn of(profile: &str, project: Project, args: &[&str]) -> Up {
+        let command = project.command(["up", profile].iter().chain(args));
         let daemon = Daemon::start("up", project.root(), &command);
-        let client = Client::new(&project.path(".monprov"), "dev");
+        let client = Client::new(&project.path(".monprov"), profile);
         Up { daemon, client, project }
     }
 
