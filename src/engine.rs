@@ -301,6 +301,23 @@ fn prove_secrets(
     Ok(clean.then(|| resolved.providers()))
 }
 
+/// The bundle of a profile's current generation.
+pub fn current(project: &Project, profile: &str) -> Result<StorePath, Failure> {
+    let store = Store::open(&project.state)?;
+    let Some(generation) = store.current(profile)? else {
+        let remedy = "`monprov switch` makes one, and `up` without --no-build builds what it runs";
+        return Err(anyhow::anyhow!("`{profile}` has no generation yet: {remedy}").into());
+    };
+    let path = store.path_of(&generation.bundle);
+    if let Some(first) = store.verify(&path)?.first() {
+        let place = path.path().display();
+        return Err(
+            anyhow::anyhow!("{place} is not what was built ({first}): `monprov verify` says more").into()
+        );
+    }
+    Ok(path)
+}
+
 /// Hands a bundle's secrets over, makes it the live one, and its processes run under the
 /// supervisor.
 pub fn run_processes(

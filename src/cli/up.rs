@@ -17,13 +17,19 @@ use crate::project::Project;
 pub(super) struct Up {
     #[command(flatten)]
     inputs: Inputs,
+    /// Run the current generation as it is
+    #[arg(long)]
+    no_build: bool,
 }
 
 impl Up {
     pub(super) fn run(&self, project: &Project, output: &Output) -> Result<ExitCode, Failure> {
         let profile = &self.inputs.profile;
         let options = self.inputs.options()?;
-        let built = engine::build(project, profile, &options)?;
+        let path = match self.no_build {
+            true => engine::current(project, profile)?,
+            false => engine::build(project, profile, &options)?.path,
+        };
         let supervisor = Supervisor::open(&project.state, profile)?;
         let (events, watched): (Events, Watched) = channel();
         let printer = output.clone();
@@ -32,7 +38,7 @@ impl Up {
         let client = Client::new(&project.state, profile);
         let (failed, failure) = mpsc::channel();
         thread::spawn(move || {
-            if let Err(why) = engine::run_processes(&project, &client, built.path, &options) {
+            if let Err(why) = engine::run_processes(&project, &client, path, &options) {
                 let _ = failed.send(why);
                 // The end of `run` below.
                 let _ = client.stop();

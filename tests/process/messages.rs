@@ -8,6 +8,7 @@ use monprov::activate::process::State;
 
 use super::{IDLE, project, prometheus_and_alertmanager, script};
 use crate::support::daemon::free_port;
+use crate::support::project::Project;
 use crate::support::up::Up;
 
 #[test]
@@ -41,6 +42,19 @@ fn a_missing_program_that_is_required_refuses_the_start() {
         output.stderr
     );
     assert!(!project.path(".monprov/started").exists());
+}
+
+#[test]
+fn a_profile_of_another_runtime_is_refused() {
+    let project = Project::reference();
+    let output = project.run("up prod --env-file profiles/prod.env.example --oracle off").exits(1);
+    assert!(
+        output.stderr.contains("is a bundle of the runtime `compose`: `up` runs profiles"),
+        "{}",
+        output.stderr
+    );
+    let output = project.run("up prod --no-build").exits(1);
+    assert!(output.stderr.contains("error: `prod` has no generation yet"), "{}", output.stderr);
 }
 
 #[test]

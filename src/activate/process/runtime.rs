@@ -76,6 +76,14 @@ impl Runtime for ProcessRuntime {
 
 /// What a bundle runs.
 pub fn processes(bundle: &Bundle) -> Result<Processes, RuntimeError> {
+    let runtime = &bundle.manifest.runtime;
+    if *runtime != crate::stack::Runtime::Process.name() {
+        let what = format!("{} is a bundle of the runtime `{runtime}`", bundle.short());
+        return Err(RuntimeError::unavailable(
+            what,
+            "`up` runs profiles with `[stack] runtime = \"process\"`",
+        ));
+    }
     let rejected = |why: String| RuntimeError::Rejected { what: why, logs: None };
     let text = bundle.text(FILE).map_err(|error| rejected(error.to_string()))?;
     serde_json::from_str(&text)
