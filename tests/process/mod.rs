@@ -3,6 +3,7 @@
 mod changes;
 mod messages;
 mod orphans;
+mod runtime;
 mod secrets;
 mod services;
 

@@ -2,14 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-use monprov::activate::process::{Exit, State};
+use monprov::activate::process::{Client, Exit, State};
 use rustix::process::Signal;
 
 use super::{IDLE, project, prometheus_and_alertmanager, script};
-use crate::support::daemon::free_port;
+use crate::support::daemon::{Daemon, free_port};
 use crate::support::parts::Redis;
 use crate::support::up::Up;
-use crate::support::{http, wait_for};
+use crate::support::{GENEROUS, http, wait_for};
 
 #[test]
 fn a_service_starts_once_those_that_it_stands_behind_are_well() {
@@ -139,6 +139,56 @@ fn ctrl_c_while_services_wait_starts_nothing_more() {
 }
 
 #[test]
+fn a_program_inherits_no_descriptor_no_variable_and_no_signal_of_the_supervisor() {
+    let shows = "ls -l /proc/self/fd | sed -n 's/.* \\([0-9]*\\) -> /\\1 /p' | grep -v '^3 /proc'; \
+                 env | cut -d= -f1 | sort; grep -E 'Sig(Blk|Ign)' /proc/self/status; exec sleep 1000";
+    // A parent that ignores signals must not make programs deaf.
+    let project = project(&script("shows", shows, "")).env("STRAY", "1");
+    let monprov = env!("CARGO_BIN_EXE_monprov");
+    let mut command = project.command([] as [&str; 0]);
+    command = {
+        let environment = command.get_envs().filter_map(|(k, v)| Some((k.to_owned(), v?.to_owned())));
+        let mut shell = std::process::Command::new("sh");
+        shell.args(["-c", &format!("trap '' PIPE; exec {monprov} up dev --oracle off")]).envs(environment);
+        shell
+    };
+    let daemon = Daemon::start("up", project.root(), command.current_dir(project.root()));
+    let up = Up { client: Client::new(&project.path(".monprov"), "dev"), daemon, project };
+    let lines = wait_for(GENEROUS, "all lines", || {
+        let lines = up.client.logs("shows").ok()?;
+        lines.iter().any(|line| line.starts_with("SigIgn")).then_some(lines)
+    });
+    // What the tests themselves were started with may come through; of monprov there is nothing.
+    let descriptor = |number: &str| lines.iter().find_map(|line| line.strip_prefix(number)).unwrap();
+    assert_eq!(descriptor("0 "), "/dev/null");
+    assert!(descriptor("1 ").starts_with("pipe:") && descriptor("2 ").starts_with("pipe:"), "{lines:?}");
+    let own = |line: &&String| ["socket:", "anon_inode:", ".monprov"].iter().any(|part| line.contains(part));
+    assert_eq!(lines.iter().find(own), None, "{lines:?}");
+    let variables: Vec<_> =
+        lines.iter().filter(|line| line.chars().all(|c| c.is_ascii_uppercase())).collect();
+    assert_eq!(variables, ["HOME", "PATH", "PWD"]);
+    let mask = |name: &str| u64::from_str_radix(descriptor(name).trim(), 16).unwrap();
+    let usual = [Signal::HUP, Signal::INT, Signal::PIPE, Signal::TERM, Signal::CHILD];
+    let usual: u64 = usual.iter().map(|signal| 1 << (signal.as_raw() - 1)).sum();
+    assert_eq!((mask("SigBlk:"), mask("SigIgn:") & usual), (0, 0));
+}
+
+#[test]
+fn under_nohup_the_end_of_the_terminal_is_not_the_end() {
+    let project = project(&script("idle", IDLE, ""));
+    let monprov = env!("CARGO_BIN_EXE_monprov");
+    let mut command = std::process::Command::new("nohup");
+    command.args([monprov, "up", "dev", "--oracle", "off"]).current_dir(project.root());
+    let daemon = Daemon::start("up", project.root(), &command);
+    let mut up = Up { client: Client::new(&project.path(".monprov"), "dev"), daemon, project };
+    up.until("idle", State::Running);
+    up.daemon.signal(Signal::HUP);
+    // Heard before it, if at all.
+    assert!(up.client.status().unwrap().is_some());
+    assert_eq!(up.interrupt(), Some(0));
+}
+
+#[test]
 fn a_closed_terminal_stops_everything() {
     let project = project(&script("idle", IDLE, ""));
     // `script` is the terminal; when it is killed, the line is cut.
@@ -150,12 +200,8 @@ fn a_closed_terminal_stops_everything() {
         command.current_dir(project.root()).envs(terminal.get_envs().filter_map(|(k, v)| Some((k, v?))));
         command
     };
-    let terminal = crate::support::daemon::Daemon::start("terminal", project.root(), &terminal);
-    let mut up = Up {
-        client: monprov::activate::process::Client::new(&project.path(".monprov"), "dev"),
-        daemon: terminal,
-        project,
-    };
+    let terminal = Daemon::start("terminal", project.root(), &terminal);
+    let mut up = Up { client: Client::new(&project.path(".monprov"), "dev"), daemon: terminal, project };
     up.until("idle", State::Running);
     up.daemon.kill();
     up.nothing_remains();
@@ -168,8 +214,8 @@ fn output_that_nobody_reads_holds_up_nothing() {
     let mut command = project.command(["up", "dev", "--oracle", "off"]);
     command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::null());
     let mut child = command.spawn().unwrap();
-    let client = monprov::activate::process::Client::new(&project.path(".monprov"), "dev");
-    wait_for(crate::support::GENEROUS, "noise", || {
+    let client = Client::new(&project.path(".monprov"), "dev");
+    wait_for(GENEROUS, "noise", || {
         let running = client.status().unwrap()?.services.get("noisy")?.state == State::Running;
         (running && client.logs("noisy").unwrap().len() == 100).then_some(())
     });
