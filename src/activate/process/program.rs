@@ -3,6 +3,15 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+/// PATH, with its folders named from the root: programs start in another directory.
+pub(super) fn search_path() -> std::io::Result<String> {
+    let path = std::env::var("PATH").unwrap_or_default();
+    let folders: Vec<PathBuf> =
+        std::env::split_paths(&path).filter_map(|folder| std::path::absolute(folder).ok()).collect();
+    let path = std::env::join_paths(folders).map_err(std::io::Error::other)?;
+    Ok(path.to_string_lossy().into_owned())
+}
+
 /// A program by its name on `path`, or where it says itself, relative to `directory`.
 pub(super) fn find(program: &str, path: &str, directory: &Path) -> Option<PathBuf> {
     if program.contains('/') {

@@ -63,8 +63,8 @@ impl Supervisor {
         let shared = Shared {
             directory: self.directory.clone(),
             profile: self.profile,
-            path: std::env::var("PATH").unwrap_or_default(),
-            home: std::env::var("HOME").unwrap_or_default(),
+            path: program::search_path()?,
+            home: std::env::var("HOME").ok(),
             board: Board::new(),
             events,
             keepers: Keepers::default(),

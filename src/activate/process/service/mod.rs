@@ -26,8 +26,10 @@ const GRACE: Duration = Duration::from_secs(10);
 /// How long a service waits for those that it stands behind: a stack that can't watch
 /// everything should watch the rest.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// Health is asked often until the first good answer, then now and then.
-const ASK_STARTING: Duration = Duration::from_millis(50);
+/// Health is asked often until the first good answer, less often the longer that takes, and
+/// then now and then.
+const ASK_SOON: Duration = Duration::from_millis(50);
+const ASK_LATER: Duration = Duration::from_secs(1);
 const ASK_RUNNING: Duration = Duration::from_secs(3);
 /// As many bad answers in a row make a healthy service unhealthy.
 const BAD_ANSWERS: u32 = 3;
@@ -41,7 +43,7 @@ pub(super) struct Shared {
     pub(super) directory: PathBuf,
     pub(super) profile: String,
     pub(super) path: String,
-    pub(super) home: String,
+    pub(super) home: Option<String>,
     pub(super) board: Board,
     pub(super) events: Events,
     pub(super) keepers: Keepers,
@@ -278,8 +280,9 @@ impl Life {
             return Err(Failure::to_start(why, Some(help)));
         }
         let mut environment = self.process.environment.clone();
-        for (name, value) in [("PATH", &self.shared.path), ("HOME", &self.shared.home)] {
-            environment.entry(name.into()).or_insert_with(|| value.clone());
+        environment.entry("PATH".into()).or_insert_with(|| path.clone());
+        if let Some(home) = &self.shared.home {
+            environment.entry("HOME".into()).or_insert_with(|| home.clone());
         }
         Ok(Start {
             program,
@@ -304,14 +307,15 @@ impl Life {
             self.change(|status| status.state = State::Running);
             return std::future::pending().await;
         };
-        let (mut pause, mut bad, mut well) = (ASK_STARTING, 0, false);
+        let (mut bad, mut well) = (0, false);
         loop {
+            let mut pause = ASK_RUNNING;
             match self.ask(check, start).await {
                 Ok(()) => {
                     if !well {
                         healthy(started.elapsed().as_millis());
                     }
-                    (pause, bad, well) = (ASK_RUNNING, 0, true);
+                    (bad, well) = (0, true);
                 }
                 Err(why) if well => {
                     bad += 1;
@@ -326,7 +330,7 @@ impl Life {
                 }
                 Err(why) => {
                     self.change(|status| status.problem = Some(why));
-                    pause = (pause * 2).min(ASK_RUNNING / 3);
+                    pause = (started.elapsed() / 10).clamp(ASK_SOON, ASK_LATER);
                 }
             }
             tokio::time::sleep(pause).await;
