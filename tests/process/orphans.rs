@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use monprov::activate::process::State;
+use monprov::activate::process::{Exit, State};
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::{IDLE, project, prometheus_and_alertmanager, script};
@@ -85,6 +85,13 @@ fn a_killed_keeper_takes_its_program_and_all_below_with_it_and_the_service_comes
         assert!(!up.processes().iter().any(|(pid, _)| *pid == old), "{old} lives on: {:?}", up.processes());
     }
     assert_eq!(up.status().services["prometheus"].pid, others.pid);
+}
+
+#[test]
+fn a_program_that_kills_its_process_group_does_not_meet_its_keeper() {
+    let up = Up::start(project(&script("rash", "sleep 100008 & kill 0", "")));
+    let status = up.until_that("rash", "restarted", |status| status.restarts >= 1);
+    assert_eq!(status.last_exit, Some(Exit::Signal(15)));
 }
 
 #[test]

@@ -99,11 +99,11 @@ impl Up {
         numbers.filter(here).map(|pid| (pid, file_of(pid, "cmdline").replace('\0', " "))).collect()
     }
 
-    /// The process of which that is a part of the command line.
+    /// The process whose command line ends so.
     #[track_caller]
-    pub fn process(&self, part: &str) -> u32 {
-        wait_for(GENEROUS, &format!("process `{part}`"), || {
-            Some(self.processes().into_iter().find(|(_, line)| line.contains(part))?.0)
+    pub fn process(&self, end: &str) -> u32 {
+        wait_for(GENEROUS, &format!("process `{end}`"), || {
+            Some(self.processes().into_iter().find(|(_, line)| line.trim_end().ends_with(end))?.0)
         })
     }
 
