@@ -1,28 +1,29 @@
 //! The sequence: profile → stack → checks → files → bundle → store. The one file that knows
 //! all of it.
 
-use std::collections::{BTreeMap, BTreeSet};
+pub mod processes;
+pub mod secrets;
 
-use crate::activate::Bundle;
-use crate::activate::process::{self, Applied, Client};
-use crate::bundle::manifest::{self, Manifest};
+use std::collections::BTreeMap;
+
+use crate::bundle::manifest;
 use crate::bundle::{StoreName, Tree};
 use crate::check;
 use crate::check::catalog::Catalogs;
 use crate::diagnostic::{Code, Finding, Place, Severity, has_errors};
+use crate::diff::{Origins, Side};
 use crate::memo::{self, Inputs};
 use crate::oracle::{self, Oracle};
 use crate::profile::codes::{M014, M015};
 use crate::profile::layers::Sources;
 use crate::profile::provenance::Map;
-use crate::profile::text::Text;
 use crate::profile::{self, Profile};
 use crate::project::Project;
 use crate::render;
-use crate::secret::{self, Environment, HandOver, Providers, Resolved};
+use crate::secret::{self, Environment, Providers, Resolved};
 use crate::stack::resolve::{self, Files};
 use crate::stack::{Secrets, Stack};
-use crate::store::{Busy, Store, StorePath};
+use crate::store::{Hold, Store, StorePath};
 
 /// Why there is no result.
 #[derive(Debug)]
@@ -97,6 +98,8 @@ pub struct Built {
     pub evaluation: Option<Box<Evaluation>>,
     /// By provider, how many secrets were resolved.
     pub secrets: BTreeMap<&'static str, usize>,
+    /// Keeps the bundle until something points to it: to be dropped after that.
+    pub hold: Hold,
 }
 
 /// Reads a profile and the files that it names.
@@ -155,7 +158,7 @@ pub fn evaluate(project: &Project, loaded: Loaded, options: &Options) -> Result<
     report.findings.extend(check::all(&stack, &catalogs));
     let rendered = render::render(&stack)?;
     let mut tree = rendered.tree;
-    let manifest = manifest(&profile, &stack, &files, &tree, &rendered.services);
+    let manifest = render::manifest(&profile, &stack, &files, &tree, &rendered.services);
     tree.insert(manifest::FILE, manifest.to_json());
     let resolved = resolved(project, &profile.name, &stack, &tree, options, &mut report);
     let mut agree = vec![];
@@ -183,18 +186,14 @@ fn resolved(
     if !options.secrets {
         return None;
     }
-    let mut resolved = resolve_secrets(project, profile, &stack.secrets, options);
+    let mut resolved = resolve_secrets(project, profile, &stack.secrets, options, false);
     report.findings.append(&mut resolved.findings);
     report.findings.extend(secret::leaks(tree, resolved.secrets()));
     Some(resolved)
 }
 
-fn resolve_secrets(project: &Project, profile: &str, secrets: &Secrets, options: &Options) -> Resolved {
-    resolve_with(project, profile, secrets, options, false)
-}
-
-/// `generate`: those that are to be generated and are not there yet are made.
-fn resolve_with(
+/// `generate`: what is to be generated and is not there yet is made.
+fn resolve_secrets(
     project: &Project,
     profile: &str,
     secrets: &Secrets,
@@ -211,52 +210,6 @@ fn resolve_with(
     secret::resolve(secrets, &Providers::new(secrets, context))
 }
 
-fn manifest(
-    profile: &Profile,
-    stack: &Stack,
-    files: &Files,
-    tree: &Tree,
-    services: &BTreeMap<String, render::ServiceFiles>,
-) -> Manifest {
-    let service = |(name, files): (&String, &render::ServiceFiles)| {
-        let stated = stack.services.get(name);
-        let command = &files.command;
-        let secret_file = |(file, secret): (&String, &render::command::SecretFile)| {
-            (file.clone(), manifest::SecretFile { text: secret.text.clone(), on_change: secret.uptake })
-        };
-        let open_secret = |(variable, text): (&String, &Text)| {
-            (render::compose::outer_variable(name, variable), text.clone())
-        };
-        let entry = manifest::Service {
-            kind: stated.map(|s| s.kind).unwrap_or_default(),
-            port: stated.and_then(|s| s.port),
-            image: stated.and_then(|s| s.image.clone()),
-            definition: files.definition.clone(),
-            configuration: manifest::digest_of(tree, |path| {
-                files.reads.iter().any(|r| path.starts_with(r.as_str()))
-            }),
-            user: stated.and_then(|service| stack.runtime.secret_owner(service)),
-            reload: stated.and_then(|s| s.reload.clone()),
-            secrets: command.secret_files.iter().map(secret_file).collect(),
-            open_secrets: command.open_environment.iter().map(open_secret).collect(),
-        };
-        (name.clone(), entry)
-    };
-    let texts = files.rules.iter().chain(files.dashboards.values());
-    Manifest {
-        schema: manifest::SCHEMA,
-        profile: profile.name.clone(),
-        runtime: stack.runtime.name().to_owned(),
-        layers: profile.layers.clone(),
-        settings: profile.root.to_json(),
-        vars: stack.vars.clone(),
-        secrets: stack.secrets.clone(),
-        services: services.iter().map(service).collect(),
-        inputs: texts.map(|(name, text)| (name.clone(), manifest::sha256(text.as_bytes()))).collect(),
-        files: Manifest::list(tree),
-    }
-}
-
 /// Builds a profile into the store. Unchanged inputs are answered from the memo.
 pub fn build(project: &Project, name: &str, options: &Options) -> Result<Built, Failure> {
     let store = Store::open(&project.state)?;
@@ -264,20 +217,62 @@ pub fn build(project: &Project, name: &str, options: &Options) -> Result<Built, 
     if !options.rebuild
         && let Some(inputs) = store.note_get::<Inputs>(&note)
         && inputs.unchanged(project, options)
+        && let hold = store.hold()?
         && let Some(path) = store.memo_get(&inputs.key)?
         && let Some(secrets) = prove_secrets(project, name, &inputs, &path, options)?
     {
-        return Ok(Built { path, evaluation: None, secrets });
+        return Ok(Built { path, evaluation: None, secrets, hold });
     }
     let loaded = load(project, name, &options.environment)?;
     let mut inputs = Inputs::of(project, &loaded, options);
     let evaluation = evaluate(project, loaded, options)?;
     inputs.secrets = evaluation.stack.secrets.clone();
+    let hold = store.hold()?;
     let path = store.put(&evaluation.tree, name, &record(&evaluation))?;
     store.memo_put(&inputs.key, &path)?;
     store.note_put(&note, &inputs)?;
     let secrets = evaluation.resolved.as_ref().map(Resolved::providers).unwrap_or_default();
-    Ok(Built { path, evaluation: Some(Box::new(evaluation)), secrets })
+    Ok(Built { path, evaluation: Some(Box::new(evaluation)), secrets, hold })
+}
+
+/// How a changed bundle was mended, or why not.
+#[derive(Debug)]
+pub enum Mended {
+    /// All its files were still whole.
+    FromItself,
+    FromProfile,
+    Not(String),
+}
+
+/// Mends a changed or missing bundle: from its own files where those that it should have are
+/// whole, else by building its profile again, if that still gives the same files.
+pub fn mend(
+    project: &Project,
+    store: &Store,
+    path: &StorePath,
+    options: &Options,
+) -> Result<Mended, Failure> {
+    if let Some(tree) = store.salvage(path)
+        && store.mend(path, &tree, &serde_json::Value::Null)?
+    {
+        return Ok(Mended::FromItself);
+    }
+    let profile = path.name().name();
+    let evaluated =
+        load(project, profile, &options.environment).and_then(|loaded| evaluate(project, loaded, options));
+    match evaluated {
+        Ok(evaluation) if store.mend(path, &evaluation.tree, &record(&evaluation))? => {
+            Ok(Mended::FromProfile)
+        }
+        Ok(evaluation) => Ok(Mended::Not(format!(
+            "`{profile}` builds {} now: put its files and variables back to what they were",
+            evaluation.name
+        ))),
+        Err(Failure::Refused(_)) => {
+            Ok(Mended::Not(format!("`{profile}` can't be built: see `monprov check {profile}`")))
+        }
+        Err(failed) => Err(failed),
+    }
 }
 
 /// The memo knows the files, but not whether today's secrets resolve and stay out of them.
@@ -292,7 +287,7 @@ fn prove_secrets(
     if !options.secrets || inputs.secrets.sources.is_empty() {
         return Ok(Some(BTreeMap::new()));
     }
-    let resolved = resolve_secrets(project, profile, &inputs.secrets, options);
+    let resolved = resolve_secrets(project, profile, &inputs.secrets, options, false);
     if !resolved.findings.is_empty() {
         return Ok(None);
     }
@@ -301,59 +296,29 @@ fn prove_secrets(
     Ok(clean.then(|| resolved.providers()))
 }
 
-/// The bundle of a profile's current generation.
-pub fn current(project: &Project, profile: &str) -> Result<StorePath, Failure> {
-    let store = Store::open(&project.state)?;
-    let Some(generation) = store.current(profile)? else {
-        let remedy = "`monprov switch` makes one, and `up` without --no-build builds what it runs";
-        return Err(anyhow::anyhow!("`{profile}` has no generation yet: {remedy}").into());
-    };
-    let path = store.path_of(&generation.bundle);
-    if let Some(first) = store.verify(&path)?.first() {
-        let place = path.path().display();
-        return Err(
-            anyhow::anyhow!("{place} is not what was built ({first}): `monprov verify` says more").into()
-        );
-    }
-    Ok(path)
-}
-
-/// Hands a bundle's secrets over, makes it the live one, and its processes run under the
-/// supervisor.
-pub fn run_processes(
-    project: &Project,
-    client: &Client,
-    path: StorePath,
-    options: &Options,
-) -> Result<Applied, Failure> {
-    let bundle = Bundle::open(path)?;
-    let processes = process::processes(&bundle)?;
-    client.check(&processes)?;
-    let Manifest { profile, secrets, .. } = &bundle.manifest;
-    let mut lock = Store::open(&project.state)?.lock_profile(profile, Busy::Refuse)?;
-    if options.secrets {
-        let resolved = resolve_with(project, profile, secrets, options, true);
-        if has_errors(&resolved.findings) {
-            let report = Report { findings: resolved.findings, ..Report::default() };
-            return Err(Failure::Refused(Box::new(report)));
-        }
-        HandOver::new(&bundle.manifest, &resolved)?.write(&project.state)?;
-    }
-    lock.point_live(bundle.path.name())?;
-    Ok(client.apply(&processes, &BTreeSet::new())?)
-}
-
 /// What stands beside the bundle: this program's version and the lines that values came from.
 fn record(evaluation: &Evaluation) -> serde_json::Value {
-    let printer =
-        crate::diagnostic::show::Printer::new(&evaluation.report.sources, evaluation.report.map.as_ref());
-    let mut lines = BTreeMap::new();
-    for (_, rule) in evaluation.stack.rules() {
-        if let Some(position) = printer.position(&rule.source.place("expr")) {
-            lines.insert(format!("alerts.{}", rule.name), format!("{}:{}", position.file, position.line));
-        }
+    let Evaluation { profile, stack, report, .. } = evaluation;
+    let origins = Origins::of(profile, stack, &report.sources);
+    let mut record = serde_json::to_value(origins).unwrap_or_default();
+    if let Some(entries) = record.as_object_mut() {
+        entries.insert("monprov".into(), env!("CARGO_PKG_VERSION").into());
     }
-    serde_json::json!({ "monprov": env!("CARGO_PKG_VERSION"), "lines": lines })
+    record
+}
+
+/// A bundle, read back for a comparison. One that was changed on disk is refused.
+pub fn side(store: &Store, path: &StorePath) -> Result<Side, Failure> {
+    store.require_intact(path)?;
+    let tree = crate::store::read_tree(path.path())?;
+    // A record that can't be read costs the lines, no more.
+    let record = store.record(path).ok().flatten();
+    Ok(Side::read(path.name().as_str(), tree, record.as_ref().map(|record| &record.build))?)
+}
+
+/// What a profile would be built into, for a comparison: nothing is written.
+pub fn side_of(evaluation: &Evaluation) -> Result<Side, Failure> {
+    Ok(Side::read(evaluation.name.as_str(), evaluation.tree.clone(), Some(&record(evaluation)))?)
 }
 
 /// Every code there is, by number.

@@ -5,6 +5,7 @@
 //! ```text
 //! profiles/*.toml ─ layers, merged ─► Profile ─ resolve ─► Stack ─ checks ─► findings (an error stops here)
 //!     Stack ─ render ─► Tree of files ─ pack ─► bundle (hash) ─ put ─► store ─ activate ─► running stack
+//!     bundles, read back into Stacks ─ diff ─► what changes for the people on call
 //! ```
 //!
 //! Everything from [`profile`] to [`bundle`] is pure: values in, values out, no clock, no
@@ -15,6 +16,7 @@
 pub mod bundle;
 pub mod check;
 pub mod diagnostic;
+pub mod diff;
 pub mod profile;
 pub mod render;
 pub mod stack;

@@ -107,9 +107,19 @@ pub fn ask(stack: &Stack, tree: &Tree, mode: Oracle) -> anyhow::Result<Verdict> 
     Ok(verdict)
 }
 
-fn run(tool: &str, args: &[String], directory: &Path) -> anyhow::Result<Option<Output>> {
+/// A tool without our environment, which may hold secrets.
+fn program(tool: &str) -> Command {
     let mut command = Command::new(tool);
-    command.args(args).current_dir(directory).stdin(Stdio::null());
+    command.env_clear().stdin(Stdio::null());
+    for name in ["PATH", "HOME", "TMPDIR"] {
+        command.envs(std::env::var_os(name).map(|value| (name, value)));
+    }
+    command
+}
+
+fn run(tool: &str, args: &[String], directory: &Path) -> anyhow::Result<Option<Output>> {
+    let mut command = program(tool);
+    command.args(args).current_dir(directory);
     match command.output() {
         Ok(output) => Ok(Some(output)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
@@ -159,7 +169,7 @@ fn judge(stack: &Stack, question: &Question, output: Option<Output>, mode: Oracl
 
 /// Asked only where it matters: it costs as much as a check.
 fn version(tool: &str) -> Option<Version> {
-    let output = Command::new(tool).arg("--version").stdin(Stdio::null()).output().ok()?;
+    let output = program(tool).arg("--version").output().ok()?;
     let text = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
     let (_, rest) = text.split_once("version ")?;
     Version::parse(rest.split([' ', ',']).next()?)

@@ -8,7 +8,7 @@ use regex::Regex;
 
 use crate::support::{repository, repository_files};
 
-const PURE: &[&str] = &["profile", "stack", "check", "render", "bundle", "diagnostic"];
+const PURE: &[&str] = &["profile", "stack", "check", "render", "bundle", "diff", "diagnostic"];
 const EDGE: &[&str] = &["secret", "store", "activate", "memo", "oracle", "project", "engine", "cli"];
 /// What the pure rooms may not reach either.
 const EFFECTS: &[&str] = &["std::fs", "std::env", "std::net", "std::process", "fs_err", "reqwest", "tokio"];

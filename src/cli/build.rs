@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use clap::Args;
 
-use super::output::{Output, plural};
+use super::output::{Output, kilobytes, plural};
 use super::{Inputs, check};
 use crate::engine::{self, Built, Failure};
 use crate::project::Project;
@@ -45,7 +45,8 @@ impl Build {
             print(output, &path, true, 0);
             return Ok(ExitCode::SUCCESS);
         }
-        let Built { path, evaluation, secrets } = engine::build(project, &self.inputs.profile, &options)?;
+        let Built { path, evaluation, secrets, hold } =
+            engine::build(project, &self.inputs.profile, &options)?;
         if self.rebuild {
             let again = engine::build(project, &self.inputs.profile, &options)?;
             if again.path != path {
@@ -59,6 +60,7 @@ impl Build {
         if let Some(link) = &self.out_link {
             Store::open(&project.state)?.out_link(link, &path)?;
         }
+        drop(hold);
         let memo = evaluation.is_none();
         match evaluation {
             Some(evaluation) => {
@@ -68,7 +70,11 @@ impl Build {
                 let proof = if self.rebuild { "  reproduced" } else { "" };
                 output.line(
                     "bundle",
-                    &format!("{files}, {}{proof:<12} {} ms", kilobytes(size), start.elapsed().as_millis()),
+                    &format!(
+                        "{files}, {}{proof:<12} {} ms",
+                        kilobytes(size as u64),
+                        start.elapsed().as_millis()
+                    ),
                 );
                 output.findings_if_any(evaluation.report);
             }
@@ -88,8 +94,4 @@ fn print(output: &Output, path: &str, dry_run: bool, memo: u8) {
     } else {
         output.result(&format!("{path}\n"));
     }
-}
-
-fn kilobytes(bytes: usize) -> String {
-    if bytes < 10_000 { format!("{bytes} B") } else { format!("{} KB", bytes / 1000) }
 }

@@ -1,14 +1,24 @@
 //! The command line: one file a verb. The only room that prints; errors become exit codes here.
 
+mod activate;
 mod build;
 mod catalog;
+mod changes;
 mod check;
+mod diff;
 mod explain;
+mod gc;
+mod generations;
 mod init;
 mod output;
+mod progress;
+mod rollback;
 mod schema;
+mod secrets;
 mod show;
+mod table;
 mod up;
+mod verify;
 mod watch;
 
 use std::path::PathBuf;
@@ -21,6 +31,7 @@ use crate::engine::{Failure, Options};
 use crate::oracle::Oracle;
 use crate::project::Project;
 use crate::secret::{Environment, envfile};
+use crate::store::StoreError;
 use output::Output;
 
 /// Declarative provisioning of monitoring stacks: profiles in, a checked, hashed, immutable
@@ -75,6 +86,19 @@ enum Verb {
     Show(show::Show),
     /// Run a profile's programs in the foreground, until Ctrl-C
     Up(up::Up),
+    Diff(diff::Diff),
+    /// List, check and hand over secrets
+    Secrets(secrets::Secrets),
+    /// Activate a bundle of the store
+    Activate(activate::Activate),
+    /// Go back to what ran before; twice goes further back
+    Rollback(rollback::Rollback),
+    /// List what was activated, when, by whom, why, and what came of it
+    Generations(generations::Generations),
+    /// Find what was changed in the store; --repair mends it
+    Verify(verify::Verify),
+    /// Remove bundles that nothing needs
+    Gc(gc::Gc),
     /// Explain a code (M104) or where a value of a profile comes from
     Explain(explain::Explain),
     /// Print the JSON Schema of profiles, for editors
@@ -115,6 +139,7 @@ impl Inputs {
 /// Exit codes; they are part of the interface.
 mod exit {
     pub(super) const FAILED: u8 = 1;
+    pub(super) const USAGE: u8 = 2;
     pub(super) const REFUSED: u8 = 3;
     pub(super) const SECRET: u8 = 4;
 }
@@ -142,7 +167,8 @@ pub fn run() -> ExitCode {
         }
         Err(Failure::Failed(error)) => {
             output.error(&error);
-            ExitCode::from(exit::FAILED)
+            let refused = error.downcast_ref::<StoreError>().is_some_and(StoreError::is_refusal);
+            ExitCode::from(if refused { exit::REFUSED } else { exit::FAILED })
         }
     }
 }
@@ -159,6 +185,13 @@ fn dispatch(arguments: &Arguments, output: &mut Output) -> Result<ExitCode, Fail
         Verb::Path(verb) => verb.run(&project()?, output),
         Verb::Show(verb) => verb.run(&project()?, output),
         Verb::Up(verb) => verb.run(&project()?, output),
+        Verb::Diff(verb) => verb.run(&project()?, output),
+        Verb::Secrets(verb) => verb.run(&project()?, output),
+        Verb::Activate(verb) => verb.run(&project()?, output),
+        Verb::Rollback(verb) => verb.run(&project()?, output),
+        Verb::Generations(verb) => verb.run(&project()?, output),
+        Verb::Verify(verb) => verb.run(&project()?, output),
+        Verb::Gc(verb) => verb.run(&project()?, output),
         Verb::Explain(verb) => verb.run(project, output),
         Verb::Schema => schema::run(output),
         Verb::Init(verb) => verb.run(output),

@@ -22,8 +22,8 @@ pub(super) enum Color {
 pub(super) struct Output {
     /// stderr takes colours.
     color: bool,
-    /// stdout does.
-    color_result: bool,
+    /// stdout takes colours.
+    pub(super) result_color: bool,
     pub(super) json: bool,
     quiet: bool,
 }
@@ -49,17 +49,13 @@ impl Output {
             let forced = std::env::var_os("CLICOLOR_FORCE").is_some_and(|v| v != "0");
             !plain && (forced || terminal)
         };
-        let decide = |terminal: bool| match color {
+        let takes = |terminal: bool| match color {
             Color::Always => true,
             Color::Never => false,
             Color::Auto => wanted(terminal),
         };
-        Output {
-            color: decide(std::io::stderr().is_terminal()),
-            color_result: decide(std::io::stdout().is_terminal()),
-            json,
-            quiet,
-        }
+        let result_color = takes(std::io::stdout().is_terminal());
+        Output { color: takes(std::io::stderr().is_terminal()), result_color, json, quiet }
     }
 
     /// A result. A reader that went away is no error of ours.
@@ -90,7 +86,7 @@ impl Output {
     /// A line of a program under its name, in a colour of its own.
     pub(super) fn program_line(&self, name: &str, width: usize, number: usize, line: &str) {
         const COLORS: [u8; 6] = [36, 33, 32, 35, 34, 31];
-        if self.color_result {
+        if self.result_color {
             let color = COLORS.get(number % COLORS.len()).copied().unwrap_or_default();
             self.result(&format!("\x1b[{color}m{name:<width$} │\x1b[0m {line}\n"));
         } else {
@@ -115,6 +111,11 @@ impl Output {
         } else {
             eprintln!("{what:<9} {text}");
         }
+    }
+
+    /// Whether somebody watches.
+    pub(super) fn watched(&self) -> bool {
+        !self.quiet && !self.json && std::io::stderr().is_terminal()
     }
 
     pub(super) fn error(&self, error: &anyhow::Error) {
@@ -166,6 +167,15 @@ impl Output {
         if errors + warnings > 1 {
             eprintln!("{}, {}", plural(errors, "error"), plural(warnings, "warning"));
         }
+    }
+}
+
+/// A size for people.
+pub(super) fn kilobytes(bytes: u64) -> String {
+    match bytes {
+        0..10_000 => format!("{bytes} B"),
+        10_000..10_000_000 => format!("{} KB", bytes / 1000),
+        _ => format!("{} MB", bytes / 1_000_000),
     }
 }
 

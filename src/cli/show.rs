@@ -14,7 +14,7 @@ use crate::store::{Store, StorePath};
 
 #[derive(Debug, Args)]
 pub(super) struct Show {
-    /// A store path, or the beginning of its name
+    /// A store path, its name or the beginning of it, or a profile: what is current of it
     bundle: String,
     /// Print this file of the bundle instead
     file: Option<String>,
@@ -23,17 +23,8 @@ pub(super) struct Show {
 impl Show {
     pub(super) fn run(&self, project: &Project, output: &mut Output) -> Result<ExitCode, Failure> {
         let store = Store::open(&project.state)?;
-        let path = find(&store, &self.bundle)?;
-        let differences = store.verify(&path)?;
-        if !differences.is_empty() {
-            let list: Vec<_> = differences.iter().take(10).map(|d| format!("  {d}")).collect();
-            let place = path.path().display();
-            return Err(anyhow::anyhow!(
-                "the bundle {place} was changed after it was built:\n{}",
-                list.join("\n")
-            )
-            .into());
-        }
+        let path = store.find(&self.bundle)?;
+        store.require_intact(&path)?;
         match &self.file {
             Some(file) => {
                 let file = contained(path.path(), file)?;
@@ -42,24 +33,6 @@ impl Show {
             None => summary(&path, output)?,
         }
         Ok(ExitCode::SUCCESS)
-    }
-}
-
-fn find(store: &Store, wanted: &str) -> anyhow::Result<StorePath> {
-    let all = store.list()?;
-    let name = Path::new(wanted).file_name().and_then(|n| n.to_str()).unwrap_or(wanted);
-    let matching: Vec<_> =
-        all.iter().filter(|p| p.name().as_str().starts_with(name) || p.name().name() == name).collect();
-    match matching.as_slice() {
-        [one] => Ok((*one).clone()),
-        [] => anyhow::bail!(
-            "no bundle in {} is called `{wanted}`; `monprov build` makes one",
-            store.directory().display()
-        ),
-        several => {
-            let names: Vec<_> = several.iter().map(|p| format!("  {}", p.name().as_str())).collect();
-            anyhow::bail!("`{wanted}` is the beginning of several bundles:\n{}", names.join("\n"))
-        }
     }
 }
 

@@ -27,7 +27,7 @@ impl Up {
         let profile = &self.inputs.profile;
         let options = self.inputs.options()?;
         let path = match self.no_build {
-            true => engine::current(project, profile)?,
+            true => engine::processes::current(project, profile)?,
             false => engine::build(project, profile, &options)?.path,
         };
         let supervisor = Supervisor::open(&project.state, profile)?;
@@ -38,7 +38,7 @@ impl Up {
         let client = Client::new(&project.state, profile);
         let (failed, failure) = mpsc::channel();
         thread::spawn(move || {
-            if let Err(why) = engine::run_processes(&project, &client, path, &options) {
+            if let Err(why) = engine::processes::start(&project, &client, path, &options) {
                 let _ = failed.send(why);
                 // The end of `run` below.
                 let _ = client.stop();

@@ -5,6 +5,7 @@ pub mod command;
 pub mod compose;
 pub mod grafana;
 pub mod integrations;
+mod manifest;
 pub mod process;
 pub mod prometheus;
 pub mod script;
@@ -14,6 +15,8 @@ pub mod yaml;
 use std::collections::BTreeMap;
 
 use command::Command;
+
+pub use manifest::manifest;
 
 use crate::bundle::Tree;
 use crate::bundle::manifest::sha256;

@@ -62,7 +62,7 @@ impl Files<'_> {
             return vec![Path::new(&home).join(rest)];
         }
         if written.contains('/') {
-            return vec![self.base.join(written)];
+            return vec![self.base.join(written.trim_start_matches("./"))];
         }
         let credentials = self.environment.var("CREDENTIALS_DIRECTORY").filter(|d| !d.is_empty());
         let folders = credentials.into_iter().chain(["/run/secrets".to_owned()]);

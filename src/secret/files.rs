@@ -17,9 +17,12 @@ use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs::{DirBuilder, OpenOptions};
 use std::io::{ErrorKind, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, chown, symlink};
+use std::os::unix::fs::{
+    DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, chown, symlink,
+};
 use std::path::Path;
 
+use tempfile::TempDir;
 use zeroize::Zeroizing;
 
 use super::Secret;
@@ -96,13 +99,13 @@ pub(super) fn changed(directory: &Path, owner: Owner, files: &Files) -> Vec<Stri
 pub(super) fn write(directory: &Path, owner: Owner, files: &Files) -> Result<(), Error> {
     let parent = directory.parent().unwrap_or(directory);
     if !directory.is_dir() {
-        let new = tempfile::Builder::new().prefix(".tmp-").tempdir_in(parent).map_err(at(parent))?;
+        let new = private(parent)?;
         owner.take(new.path())?;
         std::fs::rename(new.path(), directory).map_err(at(directory))?;
         // It lives on under its name; there is nothing left to remove.
         let _ = new.keep();
     }
-    let staging = tempfile::Builder::new().prefix(".tmp-").tempdir_in(parent).map_err(at(parent))?;
+    let staging = private(parent)?;
     let random = staging.path().file_name().and_then(OsStr::to_str).unwrap_or_default();
     let name = format!("..{}", random.trim_start_matches(".tmp-"));
 
@@ -122,7 +125,13 @@ pub(super) fn write(directory: &Path, owner: Owner, files: &Files) -> Result<(),
     for file in files.keys() {
         link(staging.path(), &Path::new("..data").join(file), &directory.join(file))?;
     }
-    sweep(directory, &name, files)
+    sweep(directory, files)
+}
+
+/// A new directory that nobody else may enter.
+fn private(parent: &Path) -> Result<TempDir, Error> {
+    let mode = std::fs::Permissions::from_mode(0o700);
+    tempfile::Builder::new().prefix(".tmp-").permissions(mode).tempdir_in(parent).map_err(at(parent))
 }
 
 /// A link that takes the place of whatever has its name.
@@ -136,11 +145,14 @@ fn link(staging: &Path, to: &Path, place: &Path) -> Result<(), Error> {
 }
 
 /// Removes what is neither the data nor a link to one of the files.
-fn sweep(directory: &Path, data: &str, files: &Files) -> Result<(), Error> {
+pub(super) fn sweep(directory: &Path, files: &Files) -> Result<(), Error> {
+    let data = std::fs::read_link(directory.join("..data")).map_err(at(directory))?;
     for entry in std::fs::read_dir(directory).map_err(at(directory))? {
         let entry = entry.map_err(at(directory))?;
         let name = entry.file_name();
-        let kept = name.to_str().is_some_and(|n| n == data || n == "..data" || files.contains_key(n));
+        let kept = name == data.as_os_str()
+            || name == "..data"
+            || name.to_str().is_some_and(|name| files.contains_key(name));
         if kept {
             continue;
         }

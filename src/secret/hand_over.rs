@@ -39,6 +39,8 @@ pub enum Error {
     User { service: String, user: String },
     #[error("the bundle wants the secret `{secret}` for `{service}`, but lists no source of it")]
     NoSource { service: String, secret: String },
+    #[error("{} can't be read: {why}; remove it to start a new history", path.display())]
+    Record { path: PathBuf, why: String },
 }
 
 fn list(services: &[(String, u32)]) -> String {
@@ -72,10 +74,13 @@ pub struct HandOver<'a> {
 }
 
 impl<'a> HandOver<'a> {
-    /// Puts the texts together. `resolved`: the values of `manifest.secrets`.
+    /// Puts the texts together. `resolved`: the values of `manifest.secrets`. One that is still
+    /// to be generated is like no other: it may be compared, but not be handed over.
     pub fn new(manifest: &'a Manifest, resolved: &Resolved) -> Result<Self, Error> {
+        let nothing = Secret::new(String::new());
         let filled = |service: &str, text: &Text| -> Result<Secret, Error> {
-            let value = |name: &str| resolved.values.get(name).map(|value| &value.secret);
+            let later = |name: &str| resolved.later.iter().any(|l| l == name).then_some(&nothing);
+            let value = |name: &str| resolved.values.get(name).map(|v| &v.secret).or_else(|| later(name));
             fill::fill(text, value)
                 .map_err(|secret| Error::NoSource { service: service.to_owned(), secret: secret.to_owned() })
         };
@@ -126,22 +131,25 @@ impl<'a> HandOver<'a> {
         changes
     }
 
-    /// Writes all of them, each service's at once, and removes those of services that are gone.
-    pub fn write(&self, state: &Path) -> Result<Changes, Error> {
+    /// Refuses what [`HandOver::write`] could not do.
+    pub fn require_owners(&self) -> Result<(), Error> {
         let foreign = self.services.iter().filter(|(_, (owner, _))| !owner.can_be_given());
-        let foreign: Vec<_> = foreign.map(|(name, (owner, _))| ((*name).to_owned(), owner.uid)).collect();
-        if !foreign.is_empty() {
-            return Err(Error::Owner { services: foreign });
-        }
-        let changes = self.changes(state);
+        let services: Vec<_> = foreign.map(|(name, (owner, _))| ((*name).to_owned(), owner.uid)).collect();
+        if services.is_empty() { Ok(()) } else { Err(Error::Owner { services }) }
+    }
+
+    /// Writes those that change, each service's at once, and removes what nobody needs any more.
+    pub(super) fn write(&self, state: &Path, changes: &Changes) -> Result<(), Error> {
+        self.require_owners()?;
         if self.services.is_empty() && self.environment.is_empty() {
-            place::wipe(state, &self.manifest.profile)?;
-            return Ok(changes);
+            return place::wipe(state, &self.manifest.profile);
         }
         let place = place::make(state, &self.manifest.profile)?;
         for (name, (owner, files)) in &self.services {
-            if changes.contains_key(*name) {
-                files::write(&place.join(name), *owner, files)?;
+            match changes.contains_key(*name) {
+                true => files::write(&place.join(name), *owner, files)?,
+                // A run that was killed may have left old values.
+                false => files::sweep(&place.join(name), files)?,
             }
         }
         let mut kept: BTreeSet<&str> = self.services.keys().copied().collect();
@@ -149,8 +157,7 @@ impl<'a> HandOver<'a> {
             files::write(&place.join(ENVIRONMENT), Owner::myself(), &self.environment)?;
             kept.insert(ENVIRONMENT);
         }
-        place::keep_only(&place, &kept)?;
-        Ok(changes)
+        place::keep_only(&place, &kept)
     }
 
     /// The variables that the engine must find in its environment, and nobody else.
@@ -165,6 +172,23 @@ fn add(changes: &mut Changes, service: &str, file: String, text: Option<&Text>, 
     change.files.insert(file);
     change.secrets.extend(text.into_iter().flat_map(Text::secrets).map(str::to_owned));
     change.needs = change.needs.max(needs);
+}
+
+/// Both: what was to be done and what is to be done now.
+pub(super) fn merge(mut changes: Changes, earlier: Changes) -> Changes {
+    for (service, change) in earlier {
+        match changes.get_mut(&service) {
+            Some(now) => {
+                now.files.extend(change.files);
+                now.secrets.extend(change.secrets);
+                now.needs = now.needs.max(change.needs);
+            }
+            None => {
+                changes.insert(service, change);
+            }
+        }
+    }
+    changes
 }
 
 /// Removes every value of a profile.

@@ -12,6 +12,7 @@ mod files;
 mod fill;
 mod generate;
 mod hand_over;
+mod history;
 mod judge;
 mod leaks;
 mod place;
@@ -29,6 +30,7 @@ use crate::stack::{Origin, Secrets};
 
 pub use env::Environment;
 pub use hand_over::{Change, Changes, Error, HandOver, wipe};
+pub use history::{SecretGeneration, Source, history, last, sync, taken_up};
 pub use leaks::leaks;
 pub use resolve::{M501, Resolved, Value, resolve};
 

@@ -110,9 +110,7 @@ fn in_memory() -> Option<PathBuf> {
     let user = set("XDG_RUNTIME_DIR").map(|directory| directory.join("monprov"));
     let lives = |directory: &PathBuf| {
         let there = directory.ancestors().find(|a| a.is_dir());
-        there
-            .and_then(|d| rustix::fs::statfs(d).ok())
-            .is_some_and(|fs| IN_MEMORY.contains(&(fs.f_type as i64)))
+        there.and_then(|d| rustix::fs::statfs(d).ok()).is_some_and(|fs| IN_MEMORY.contains(&fs.f_type))
     };
     [systemd, root, user].into_iter().flatten().find(lives)
 }

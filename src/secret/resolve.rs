@@ -76,7 +76,7 @@ struct Open<'a> {
     /// What those before them answered.
     troubles: Vec<Trouble>,
     /// The first of them that could not tell, and what it said.
-    failed: Option<(&'static str, Trouble)>,
+    failed: Option<(&'a Origin, Trouble)>,
 }
 
 /// Resolves secrets. Every provider is asked once a round for all that is still missing, the
@@ -115,7 +115,12 @@ pub fn resolve(secrets: &Secrets, providers: &Providers<'_>) -> Resolved {
 
 impl Resolved {
     /// Keeps what was found; gives the secret back where it is still looked for.
-    fn take<'a>(&mut self, mut secret: Open<'a>, source: &SecretSource, answer: Answer) -> Option<Open<'a>> {
+    fn take<'a>(
+        &mut self,
+        mut secret: Open<'a>,
+        source: &'a SecretSource,
+        answer: Answer,
+    ) -> Option<Open<'a>> {
         let SecretSource { origin, constraints } = source;
         let name = secret.name;
         match answer {
@@ -133,7 +138,7 @@ impl Resolved {
             }
             Answer::Missing(trouble) => secret.troubles.push(trouble),
             Answer::Failed(trouble) => {
-                secret.failed.get_or_insert((origin.provider(), trouble.clone()));
+                secret.failed.get_or_insert((origin, trouble.clone()));
                 secret.troubles.push(trouble);
             }
         }
@@ -167,9 +172,10 @@ fn kept_unsafely(name: &str, trouble: Trouble) -> Finding {
     with(Finding::warning(&M506, place, format!("the secret `{name}` is kept unsafely")), trouble)
 }
 
-fn passed_over(name: &str, used: &Origin, (failed, trouble): (&str, Trouble)) -> Finding {
+fn passed_over(name: &str, used: &Origin, (failed, trouble): (&Origin, Trouble)) -> Finding {
     let place = Place::setting(Path::new(["secrets", name]));
-    let provider = used.provider();
-    let message = format!("the secret `{name}` came from {provider}: {used}, since {failed} failed");
+    let (provider, source) = (used.provider(), failed.provider());
+    let message =
+        format!("the secret `{name}` came from {provider}: {used}, since {source}: {failed} failed");
     with(Finding::warning(&M507, place, message), trouble)
 }

@@ -75,9 +75,7 @@ pub fn groups(files: &[(String, String)], existing: &[Group]) -> (Vec<Group>, Ve
     let mut groups = vec![];
     let mut findings = vec![];
     for ((file, text), form) in files.iter().zip(forms(files)) {
-        let stem = file.rsplit('/').next().unwrap_or(file);
-        let stem = stem.strip_suffix(".yml").or_else(|| stem.strip_suffix(".yaml")).unwrap_or(stem);
-        let output = file_name(stem, &mut taken);
+        let output = output_name(file, &mut taken);
         let mut reader = Reader { file, text, output: &output, findings: &mut findings };
         groups.extend(reader.read(form));
     }
@@ -108,6 +106,12 @@ fn forms(files: &[(String, String)]) -> Vec<Form> {
         }
         forms
     })
+}
+
+/// What a rule file is called in the bundle.
+pub fn output_name(file: &str, taken: &mut Vec<String>) -> String {
+    let stem = file.rsplit('/').next().unwrap_or(file);
+    file_name(stem.strip_suffix(".yml").or_else(|| stem.strip_suffix(".yaml")).unwrap_or(stem), taken)
 }
 
 /// A file name for rules, not yet taken.

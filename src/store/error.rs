@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::Difference;
-use crate::bundle::{NameError, TreeError};
+use crate::bundle::{NameError, StoreName, TreeError};
 
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -27,9 +27,8 @@ pub enum StoreError {
     #[error("can't {action} {}: {source}", path.display())]
     Io { action: &'static str, path: PathBuf, source: io::Error },
     #[error(
-        "the bundle {path} was changed after it was built:{list}\nremove it with `chmod -R u+w {path} && \
-         rm -rf {path}` and build again",
-        path = path.display(), list = list(differences)
+        "the bundle {} was changed after it was built:{}\nmend it with `monprov verify --repair {}`",
+        path.display(), list(differences), path.file_name().unwrap_or_default().display()
     )]
     Tampered { path: PathBuf, differences: Vec<Difference> },
     #[error("there is no bundle {}: `monprov build` makes it", path.display())]
@@ -47,8 +46,58 @@ pub enum StoreError {
     StoreLocked { path: PathBuf },
     #[error("the generation {} can't be read: {reason}: move the file away if nothing else helps", path.display())]
     Generation { path: PathBuf, reason: String },
+    #[error("no bundle in {} is called `{wanted}`; `monprov build` makes one", directory.display())]
+    NoBundle { wanted: String, directory: PathBuf },
+    #[error("`{wanted}` is the beginning of several bundles:{}", lines(names))]
+    Ambiguous { wanted: String, names: Vec<StoreName> },
+    #[error("{}: name one", which(profiles))]
+    WhichProfile { profiles: Vec<String> },
+    #[error("`{profile}` was never activated: there is nothing to go back from")]
+    NothingCurrent { profile: String },
+    #[error(
+        "no generation of `{profile}` before {current} succeeded with another bundle: name one with --to \
+         (`monprov generations {profile}` lists them)"
+    )]
+    NothingEarlier { profile: String, current: u64 },
+    #[error("`{profile}` has no generation `{wanted}`: it has {}", numbers(known))]
+    NoGeneration { profile: String, wanted: String, known: Vec<u64> },
+    #[error(
+        "the bundle {bundle} is marked as failed by generation {generation}: {reason}\nchange the profile, or \
+         take it all the same with --force (`monprov generations {profile} --show {generation}` says more)"
+    )]
+    Rejected { profile: String, bundle: StoreName, generation: u64, reason: String },
+    #[error(
+        "the activation of generation {number} of `{profile}` by {runtime} was interrupted: without that \
+         runtime it can be neither finished nor undone; leave out `--runtime none`"
+    )]
+    Interrupted { profile: String, number: u64, runtime: String },
     #[error("the record {} can't be read: {reason}: build the profile again to write a new one", path.display())]
     Record { path: PathBuf, reason: String },
+}
+
+impl StoreError {
+    /// Whether something was refused on purpose, rather than failed.
+    pub fn is_refusal(&self) -> bool {
+        matches!(self, Self::Tampered { .. } | Self::Rejected { .. })
+    }
+}
+
+fn lines(names: &[StoreName]) -> String {
+    names.iter().map(|name| format!("\n  {name}")).collect()
+}
+
+fn which(profiles: &[String]) -> String {
+    match profiles {
+        [] => "no profile was activated yet".to_owned(),
+        several => format!("several profiles have generations: {}", several.join(", ")),
+    }
+}
+
+fn numbers(known: &[u64]) -> String {
+    match known {
+        [] => "none".to_owned(),
+        known => known.iter().map(u64::to_string).collect::<Vec<_>>().join(", "),
+    }
 }
 
 /// The differences that a message shows; the rest is counted.

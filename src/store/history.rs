@@ -1,6 +1,7 @@
 //! What the generations of a profile say together. Pure: lists in, one of them out. The lists
 //! are sorted by number.
 
+use super::gc::Limits;
 use super::generations::{Generation, Outcome};
 use crate::bundle::StoreName;
 
@@ -42,4 +43,23 @@ pub(super) fn left<'a>(
         }
         at = from;
     }
+}
+
+/// The numbers of those beyond the limits. See [`super::gc`] for those that always stay.
+pub(super) fn expired(all: &[Generation], current: Option<u64>, limits: Limits) -> Vec<u64> {
+    let successes = || all.iter().rev().filter(|one| one.outcome == Outcome::Activated);
+    let last_success = successes().next().map(|one| one.number);
+    let newest = all.last().map(|one| one.number);
+    // With fewer than that, all stay.
+    let oldest_kept = limits.keep.map(|keep| match keep.checked_sub(1) {
+        Some(others) => successes().nth(others).map_or(0, |one| one.number),
+        None => u64::MAX,
+    });
+    let stays = |one: &Generation| {
+        one.outcome == Outcome::Pending
+            || [current, last_success, newest].contains(&Some(one.number))
+            || oldest_kept.is_some_and(|oldest| one.number >= oldest)
+            || limits.since.is_some_and(|since| one.time >= since)
+    };
+    all.iter().filter(|one| !stays(one)).map(|one| one.number).collect()
 }

@@ -20,7 +20,14 @@ pub(super) fn read(link: &Path) -> Result<Option<PathBuf>, StoreError> {
     match std::fs::read_link(link) {
         Ok(target) => Ok(Some(target)),
         // EINVAL: not a link.
-        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::InvalidInput) => Ok(None),
+        Err(error)
+            if matches!(
+                error.kind(),
+                ErrorKind::NotFound | ErrorKind::NotADirectory | ErrorKind::InvalidInput
+            ) =>
+        {
+            Ok(None)
+        }
         Err(error) => Err(error).at("read the link", link),
     }
 }

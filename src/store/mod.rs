@@ -6,6 +6,7 @@
 //!     <id>-<name>/               a bundle: files 0444 or 0555, directories 0555, times 1 s after the epoch
 //!     .tmp-<random>              being written by a run that holds a lock on it; without a lock, left by a
 //!                                killed one
+//!     .gc-<id>-<name>            being removed by `gc`
 //!   records/<id>-<name>.json     how the bundle was made, and its files by digest (schema 1)
 //!   memo/<key>                   link to ../store/<id>-<name>: what a build of these inputs gave
 //!   memo/<key>.json              a note of the engine: which inputs a profile had
@@ -23,14 +24,19 @@
 //! bundle: without one a bundle is whole, and the next build of it writes the record.
 //!
 //! Nothing on disk is trusted: a bundle is handed out by [`Store::put`] and
-//! [`Store::memo_get`] only when its content has the hash that its name says.
+//! [`Store::memo_get`] only when its content has the hash that its name says. A [`Hold`] from
+//! before that until something points to the bundle keeps it from being collected.
 
+mod bookkeeping;
 mod error;
+mod find;
+mod gc;
 mod generations;
 mod history;
 mod link;
 mod lock;
 mod record;
+mod repair;
 mod scan;
 mod scratch;
 mod verify;
@@ -38,14 +44,16 @@ mod write;
 
 use std::path::{Path, PathBuf};
 
-use crate::bundle::{StoreName, Tree};
+use crate::bundle::{NameError, StoreName, Tree};
 
+pub use bookkeeping::NO_RUNTIME;
 pub use error::StoreError;
+pub use gc::{Collected, Limits};
 pub use generations::{Generation, Outcome, Rollback};
 pub use lock::{Attempt, Busy, Failed, Hold, ProfileLock};
 pub use record::Record;
 pub use scan::{hash_directory, read_tree};
-pub use verify::Difference;
+pub use verify::{Difference, Verified};
 
 use error::At as _;
 use scratch::Scratch;
@@ -71,6 +79,12 @@ impl StorePath {
 
     pub fn name(&self) -> &StoreName {
         &self.name
+    }
+
+    /// A bundle of any store, by its absolute path, which ends in its name.
+    pub fn at(path: &Path) -> Result<Self, NameError> {
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        Ok(StorePath { path: path.to_owned(), name: name.parse()? })
     }
 }
 
@@ -102,10 +116,10 @@ impl Store {
     pub fn put(&self, tree: &Tree, name: &str, build: &serde_json::Value) -> Result<StorePath, StoreError> {
         let steps = tree.walk()?;
         let target = self.path_of(&StoreName::of(&tree.nar_hash()?, name)?);
-        self.prepare()?;
+        let _hold = self.hold()?;
         let record = Record::of(tree, build.clone());
         if scan::exists(target.path())? {
-            verify::require_intact(&target, &record.files)?;
+            verify::require_intact(&target, || Some(record.files.clone()))?;
             if self.record(&target).ok().flatten().as_ref() != Some(&record) {
                 let scratch = record.write(&self.bundles())?;
                 write::sync(scratch.path())?;
@@ -119,7 +133,7 @@ impl Store {
         write::sync_all(bundle.path(), &steps, scratch.path())?;
         if !bundle.publish_new(target.path())? {
             // Another run was faster.
-            verify::require_intact(&target, &record.files)?;
+            verify::require_intact(&target, || Some(record.files.clone()))?;
         }
         self.publish_record(scratch, &target)?;
         write::sync(&self.bundles())?;
@@ -147,13 +161,6 @@ impl Store {
     /// How the bundle was made; nothing if its record is gone.
     pub fn record(&self, path: &StorePath) -> Result<Option<Record>, StoreError> {
         Record::read(&self.record_path(path))
-    }
-
-    /// Every difference between the bundle on disk and its name: none if it is intact.
-    pub fn verify(&self, path: &StorePath) -> Result<Vec<Difference>, StoreError> {
-        // A record that can't be read costs the names of the files that differ, no more.
-        let record = self.record(path).ok().flatten();
-        verify::differences(path, record.as_ref().map(|record| &record.files))
     }
 
     /// What a build of these inputs gave, if it is still there and intact.
@@ -194,7 +201,7 @@ impl Store {
     pub fn out_link(&self, link: &Path, path: &StorePath) -> Result<(), StoreError> {
         let link = std::path::absolute(link).at("find", link)?;
         link::require_replaceable(&link)?;
-        self.prepare()?;
+        let _hold = self.hold()?;
         // The root comes first: a link without one would dangle after a garbage collection.
         let root = self.directory.join("roots").join(link::root_name(&link));
         link::replace(&link, &root)?;

@@ -103,12 +103,30 @@ impl Scratch {
         self.published = true;
         Ok(true)
     }
+
+    /// Gives the entry its final name. What had that name gets the temporary one, and is removed.
+    pub(super) fn replace(self, target: &Path) -> Result<(), StoreError> {
+        match rustix::fs::renameat_with(CWD, &self.path, CWD, target, RenameFlags::EXCHANGE) {
+            Err(Errno::NOENT) => return self.publish_new(target).map(|_| ()),
+            // A file system without that flag: for a moment nothing has the name.
+            Err(Errno::INVAL | Errno::NOSYS) => {
+                let old = self.path.with_extension("old");
+                std::fs::rename(target, &old).at("write", target)?;
+                self.publish(target)?;
+                return remove(&old).at("remove", &old);
+            }
+            exchanged => exchanged.at("write", target)?,
+        }
+        Ok(())
+    }
 }
 
 impl Drop for Scratch {
     fn drop(&mut self) {
         if !self.published
             && let Err(error) = remove(&self.path)
+            // What was replaced is not locked: another run's sweep may be faster.
+            && error.kind() != ErrorKind::NotFound
         {
             tracing::warn!(path = %self.path.display(), %error, "a temporary entry stays: the next run removes it");
         }
@@ -161,7 +179,7 @@ fn is_at(entry: &File, path: &Path) -> bool {
 }
 
 /// Removes a file, or a directory whose directories may be read-only.
-fn remove(path: &Path) -> io::Result<()> {
+pub(super) fn remove(path: &Path) -> io::Result<()> {
     if !std::fs::symlink_metadata(path)?.is_dir() {
         return std::fs::remove_file(path);
     }

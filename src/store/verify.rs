@@ -3,10 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 
 use super::scan::{self, Entry, Kind, Scan};
 use super::write::{DIRECTORY, EXECUTABLE, FILE};
-use super::{StoreError, StorePath};
+use super::{Store, StoreError, StorePath};
 use crate::bundle::{Listing, StoreName};
 
 /// One way in which a bundle on disk is not what its name says. Paths are relative to the
@@ -41,14 +43,42 @@ pub enum Difference {
     Hash,
 }
 
+impl Difference {
+    /// In one word.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Missing { .. } => "missing",
+            Self::Added { .. } => "added",
+            Self::Changed { .. } => "changed",
+            Self::Mode { .. } => "mode",
+            Self::Time { .. } => "time",
+            Self::Kind { .. } => "kind",
+            Self::Hash => "content",
+        }
+    }
+
+    /// Where; nowhere in particular if only the hash of the whole differs.
+    pub fn path(&self) -> Option<&Path> {
+        match self {
+            Self::Missing { path }
+            | Self::Added { path }
+            | Self::Changed { path }
+            | Self::Mode { path, .. }
+            | Self::Time { path }
+            | Self::Kind { path, .. } => Some(path),
+            Self::Hash => None,
+        }
+    }
+}
+
 impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let show =
             |path: &Path| if path.as_os_str().is_empty() { ".".into() } else { path.display().to_string() };
         match self {
-            Self::Missing { path } => write!(f, "missing  {}", show(path)),
-            Self::Added { path } => write!(f, "added    {}", show(path)),
-            Self::Changed { path } => write!(f, "changed  {}", show(path)),
+            Self::Missing { path } | Self::Added { path } | Self::Changed { path } => {
+                write!(f, "{:<8} {}", self.kind(), show(path))
+            }
             Self::Mode { path, is, should } => {
                 write!(f, "mode     {}: {is:04o}, not {should:04o}", show(path))
             }
@@ -65,14 +95,21 @@ pub(super) fn is_intact(path: &StorePath) -> Result<bool, StoreError> {
 }
 
 /// Refuses a bundle that is not exactly what its name says.
-pub(super) fn require_intact(path: &StorePath, files: &Listing) -> Result<(), StoreError> {
-    match differences(path, Some(files))? {
+pub(super) fn require_intact(
+    path: &StorePath,
+    files: impl FnOnce() -> Option<Listing>,
+) -> Result<(), StoreError> {
+    match differences(path, files)? {
         differences if differences.is_empty() => Ok(()),
         differences => Err(StoreError::Tampered { path: path.path().to_owned(), differences }),
     }
 }
 
-pub(super) fn differences(path: &StorePath, files: Option<&Listing>) -> Result<Vec<Difference>, StoreError> {
+/// The list of files is asked for only where something differs.
+pub(super) fn differences(
+    path: &StorePath,
+    files: impl FnOnce() -> Option<Listing>,
+) -> Result<Vec<Difference>, StoreError> {
     if !scan::exists(path.path())? {
         return Err(StoreError::Missing { path: path.path().to_owned() });
     }
@@ -80,11 +117,57 @@ pub(super) fn differences(path: &StorePath, files: Option<&Listing>) -> Result<V
         return Ok(Vec::new());
     }
     let found = scan::scan(path.path(), true)?;
-    let mut differences = compare(&found.entries, files);
+    let mut differences = compare(&found.entries, files().as_ref());
     if differences.is_empty() && !is_right(path, &found) {
         differences.push(Difference::Hash);
     }
     Ok(differences)
+}
+
+/// A bundle and how it differs from its name.
+pub type Verified = (StorePath, Result<Vec<Difference>, StoreError>);
+
+impl Store {
+    /// Every difference between the bundle on disk and its name: none if it is intact.
+    pub fn verify(&self, path: &StorePath) -> Result<Vec<Difference>, StoreError> {
+        differences(path, || self.listing(path))
+    }
+
+    /// The same for many bundles, on all processors. `done` is called after each.
+    pub fn verify_all(&self, paths: Vec<StorePath>, done: impl Fn() + Sync) -> Vec<Verified> {
+        let next = AtomicUsize::new(0);
+        let work = || {
+            let mut verified = Vec::new();
+            while let Some(path) = paths.get(next.fetch_add(1, Ordering::Relaxed)) {
+                verified.push((path.clone(), self.verify(path)));
+                done();
+            }
+            verified
+        };
+        let threads = thread::available_parallelism().map_or(1, usize::from);
+        let mut all = thread::scope(|scope| {
+            // Where no thread is to be had, this one does the work.
+            let started = (1..threads).map(|_| thread::Builder::new().spawn_scoped(scope, work));
+            let started: Vec<_> = started.collect();
+            let mut all = work();
+            for thread in started.into_iter().flatten() {
+                all.extend(thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+            }
+            all
+        });
+        all.sort_by(|(a, _), (b, _)| a.cmp(b));
+        all
+    }
+
+    /// Refuses a bundle that is not exactly what its name says.
+    pub fn require_intact(&self, path: &StorePath) -> Result<(), StoreError> {
+        require_intact(path, || self.listing(path))
+    }
+
+    /// A record that can't be read costs the names of the files that differ, no more.
+    fn listing(&self, path: &StorePath) -> Option<Listing> {
+        self.record(path).ok().flatten().map(|record| record.files)
+    }
 }
 
 fn is_right(path: &StorePath, scan: &Scan) -> bool {

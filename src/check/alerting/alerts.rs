@@ -18,7 +18,7 @@ use crate::stack::{Group, Route, Rule, Source, Stack};
 
 /// An alerting rule and the labels of its alerts.
 #[derive(Debug)]
-pub(super) struct Alert<'a> {
+pub(crate) struct Alert<'a> {
     pub rule: &'a Rule,
     pub labels: Labels,
 }
@@ -34,7 +34,7 @@ impl Alert<'_> {
 }
 
 /// Every alert of the stack, in the order of the rules.
-pub(super) fn alerts(stack: &Stack) -> Vec<Alert<'_>> {
+pub(crate) fn alerts(stack: &Stack) -> Vec<Alert<'_>> {
     let asked = asked(stack);
     // Samples that keep the labels of their source may carry what Prometheus adds last.
     let foreign = stack.scrapes.values().any(|s| s.honor_labels);

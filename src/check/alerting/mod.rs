@@ -1,6 +1,6 @@
 //! Alerts on their way to people: routes, receivers, inhibitions and time intervals.
 
-mod alerts;
+pub(crate) mod alerts;
 mod inhibitions;
 mod intervals;
 mod overlap;
