@@ -2,6 +2,7 @@
 //! all of it.
 
 pub mod activate;
+pub mod processes;
 pub mod secrets;
 
 use std::collections::BTreeMap;

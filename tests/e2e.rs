@@ -5,6 +5,8 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use monprov::activate::process::State;
+
 use regex::Regex;
 use serde_json::Value;
 
@@ -12,8 +14,8 @@ use crate::support::daemon::free_port;
 use crate::support::parts::{
     Mail, MailSink, PrometheusApi, Redis, Worker, celery_exporter_program, send_tasks,
 };
-use crate::support::project::Project;
-use crate::support::stack::{Stack, Surroundings};
+use crate::support::project::{PATH, Project};
+use crate::support::up::Up;
 use crate::support::{GENEROUS, http, wait_for};
 
 const ALERTS: [&str; 5] = [
@@ -57,13 +59,12 @@ fn reference_stack_watches_a_real_celery() {
     let bundle = project.path(bundle.lines().last().unwrap());
 
     celery_exporter_program(project.root());
-    let around = Surroundings {
-        state: &project.path(".monprov"),
-        programs: project.root(),
-        secrets: &secrets,
-        without: &["grafana"],
-    };
-    let stack = Stack::start(&bundle, &around);
+    let path = format!("{}:{PATH}", project.root().display());
+    let up = Up::of("e2e", project.env("PATH", &path), &[]);
+    for service in ["alertmanager", "celery-exporter", "prometheus", "redis-exporter"] {
+        up.until(service, State::Healthy);
+    }
+    up.until("grafana", State::Missing);
     let prometheus = PrometheusApi { port: ports.prometheus };
 
     // Every target is up, and exactly the five rules are there.
@@ -143,8 +144,9 @@ fn reference_stack_watches_a_real_celery() {
     redis.daemon.stop();
     prometheus.until_firing("CeleryRedisConnectionFailed", &[("instance", "redis-exporter")]);
 
-    assert!(stack.daemons.values().all(|daemon| daemon.is_running()));
-    drop((stack, alpha));
+    let services = up.status().services;
+    assert!(services.values().all(|service| service.restarts == 0), "{services:?}");
+    drop(alpha);
 }
 
 /// The ports of the stack's services in this run.

@@ -24,6 +24,7 @@ mod flake;
 mod golden;
 mod nix;
 mod parts;
+mod process;
 mod readme;
 mod render;
 mod secrets;

@@ -8,6 +8,7 @@ pub mod bundle;
 pub mod compose;
 pub mod http;
 pub mod plan;
+pub mod process;
 pub mod proof;
 pub mod sequence;
 

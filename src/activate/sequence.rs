@@ -40,10 +40,12 @@ pub enum Error {
 #[derive(Debug)]
 pub struct Request<'a> {
     pub bundle: &'a Bundle,
-    /// The values of its secrets.
-    pub secrets: &'a Resolved,
+    /// The values of its secrets; without them, services keep those that they have.
+    pub secrets: Option<&'a Resolved>,
     pub message: Option<&'a str>,
     pub rollback: Option<Rollback>,
+    /// What fails the proof runs on, for somebody who watches and mends it (`up`).
+    pub stay: bool,
 }
 
 /// What came of it.
@@ -65,6 +67,8 @@ pub enum Activation {
         again: Option<Generation>,
         why: Vec<String>,
     },
+    /// It failed, and runs all the same, since that was asked for.
+    Stays { failed: Generation, why: Vec<String> },
     /// It failed, and so did the way back.
     Lost {
         failed: Generation,
@@ -131,7 +135,7 @@ impl From<Disproof> for Trouble {
 
 impl Activator<'_> {
     /// What [`Activator::activate`] would do.
-    pub fn outlook(&self, bundle: &Bundle, secrets: &Resolved) -> Result<Outlook, Error> {
+    pub fn outlook(&self, bundle: &Bundle, secrets: Option<&Resolved>) -> Result<Outlook, Error> {
         let store = self.lock.store();
         let profile = self.lock.profile();
         let current = store.current(profile)?.filter(|_| matches!(store.live(profile), Ok(Some(_))));
@@ -145,7 +149,12 @@ impl Activator<'_> {
             }
         }
         let manifests: Vec<&Manifest> = before.iter().map(|b| &b.manifest).collect();
-        let changes = secret::outstanding(store.directory(), &HandOver::new(&bundle.manifest, secrets)?)?;
+        let changes = match secrets {
+            Some(secrets) => {
+                secret::outstanding(store.directory(), &HandOver::new(&bundle.manifest, secrets)?)?
+            }
+            None => Changes::new(),
+        };
         let observed = self.runtime.observe()?;
         let plan = Plan::new(&manifests, &bundle.manifest, &observed, &changes, self.runtime.reloads());
         Ok(Outlook { plan, changes, current, interrupted: generations })
@@ -160,8 +169,8 @@ impl Activator<'_> {
             (self.say)("found", &text);
         }
         let client = Client::new()?;
-        let hand_over = HandOver::new(&bundle.manifest, request.secrets)?;
-        let environment = environment(&hand_over);
+        let hand_over = request.secrets.map(|s| HandOver::new(&bundle.manifest, s)).transpose()?;
+        let environment = environment(hand_over.as_ref());
         let target = Target { bundle, environment: &environment };
         self.runtime.check(&target, &outlook.plan)?;
         let before_bundle = self.bundle_of(outlook.current.as_ref())?;
@@ -197,6 +206,7 @@ impl Activator<'_> {
                 self.settle(&outlook.interrupted, generation.number);
                 Ok(Activation::Activated { generation, plan: outlook.plan, report })
             }
+            Err(trouble) if request.stay => Ok(self.stay(trouble, generation, &outlook.interrupted)),
             Err(trouble) => Ok(self.go_back(trouble, generation, outlook, before_bundle, &client, bundle)),
         }
     }
@@ -204,17 +214,21 @@ impl Activator<'_> {
     /// From the hand-over of secrets to the proof.
     fn take(&mut self, way: &Way<'_>, before: &Before, to: Option<&str>) -> Result<Report, Trouble> {
         let Way { client, bundle, resolved, plan } = *way;
-        let hand_over = HandOver::new(&bundle.manifest, resolved)?;
-        let handed = secret::sync(self.lock, &bundle.path, &hand_over, resolved)?;
-        if !handed.changes.is_empty() {
-            let files: usize = handed.changes.values().map(|change| change.files.len()).sum();
-            (self.say)("secrets", &format!("{files} written for {} services", handed.changes.len()));
+        let hand_over = resolved.map(|r| HandOver::new(&bundle.manifest, r)).transpose()?;
+        let mut handed = None;
+        if let (Some(hand_over), Some(resolved)) = (&hand_over, resolved) {
+            let done = secret::sync(self.lock, &bundle.path, hand_over, resolved)?;
+            if !done.changes.is_empty() {
+                let files: usize = done.changes.values().map(|change| change.files.len()).sum();
+                (self.say)("secrets", &format!("{files} written for {} services", done.changes.len()));
+            }
+            handed = Some(done);
         }
         self.lock.point_live(bundle.path.name())?;
         if let Some(to) = to {
             (self.say)("live", to);
         }
-        let environment = environment(&hand_over);
+        let environment = environment(hand_over.as_ref());
         self.runtime.apply(&Target { bundle, environment: &environment }, plan)?;
         let mut reloaded = BTreeSet::new();
         for name in plan.having(Step::Reload) {
@@ -229,8 +243,19 @@ impl Activator<'_> {
         let prover = Prover { runtime: self.runtime, client, state: &state };
         let say = &mut *self.say;
         let report = prover.prove(bundle, plan, &reloaded, before, &mut |text| say("waits", text))?;
-        secret::taken_up(self.lock, handed)?;
+        if let Some(handed) = handed {
+            secret::taken_up(self.lock, handed)?;
+        }
         Ok(report)
+    }
+
+    /// Writes down what is wrong with what runs on.
+    fn stay(&mut self, trouble: Trouble, generation: Generation, interrupted: &[Generation]) -> Activation {
+        let reason = trouble.why.join("\n");
+        let failed = Failed { reason: &reason, restored: false, rejected: trouble.blames_bundle };
+        let failed = self.lock.fail(generation.clone(), failed).unwrap_or(generation);
+        self.settle(interrupted, failed.number);
+        Activation::Stays { failed, why: trouble.why }
     }
 
     /// Restores what ran before, proves it, and writes down what happened.
@@ -280,7 +305,7 @@ impl Activator<'_> {
         let manifests = [&failed.manifest, &previous.manifest];
         let plan =
             Plan::new(&manifests, &previous.manifest, &before.observed, &changes, self.runtime.reloads());
-        let way = Way { client, bundle: previous, resolved: &resolved, plan: &plan };
+        let way = Way { client, bundle: previous, resolved: Some(&resolved), plan: &plan };
         self.take(&way, &before, None).map(|_| ())
     }
 
@@ -336,12 +361,13 @@ impl Activator<'_> {
 struct Way<'a> {
     client: &'a Client,
     bundle: &'a Bundle,
-    resolved: &'a Resolved,
+    resolved: Option<&'a Resolved>,
     plan: &'a Plan,
 }
 
-fn environment(hand_over: &HandOver<'_>) -> BTreeMap<String, Secret> {
-    hand_over.environment().map(|(name, secret)| (name.to_owned(), secret.clone())).collect()
+fn environment(hand_over: Option<&HandOver<'_>>) -> BTreeMap<String, Secret> {
+    let variables = hand_over.into_iter().flat_map(HandOver::environment);
+    variables.map(|(name, secret)| (name.to_owned(), secret.clone())).collect()
 }
 
 /// Tells a service to read its files again; what it answers is believed only when it refuses.

@@ -86,7 +86,7 @@ impl How {
             return self.record(lock, bundle, rollback, output);
         }
         let message = self.message.as_deref();
-        let change = Change { bundle, rollback, message, force: self.force };
+        let change = Change { bundle, rollback, message, force: self.force, stay: false };
         if self.dry_run {
             let outlook = engine::outlook(project, lock, &change, options)?;
             return Ok(would(&outlook, output));
@@ -131,7 +131,7 @@ fn would(outlook: &Outlook, output: &Output) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-fn tell(activation: &Activation, start: Instant, output: &Output) -> ExitCode {
+pub(super) fn tell(activation: &Activation, start: Instant, output: &Output) -> ExitCode {
     let took = format!("{:.1} s", start.elapsed().as_secs_f64());
     match activation {
         Activation::Unchanged { generation, report } => {
@@ -162,6 +162,11 @@ fn tell(activation: &Activation, start: Instant, output: &Output) -> ExitCode {
                 output,
             );
             ExitCode::from(exit::RESTORED)
+        }
+        Activation::Stays { failed, why } => {
+            let text = "not all is as it should be; what runs goes on, and `switch` tries again";
+            failure(failed, "failed", why, text, output);
+            ExitCode::from(exit::FAILED)
         }
         Activation::Lost { failed, again, why, also } => {
             let profile = failed.bundle.name();

@@ -20,13 +20,16 @@ mod show;
 mod status;
 mod switch;
 mod table;
+mod up;
 mod verify;
+mod watch;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::activate::process;
 use crate::engine::{Failure, Options};
 use crate::oracle::Oracle;
 use crate::project::Project;
@@ -84,6 +87,8 @@ enum Verb {
     Path(check::Path),
     /// Show what is in a bundle: its files, or one of them
     Show(show::Show),
+    /// Run a profile's programs in the foreground, until Ctrl-C
+    Up(up::Up),
     Diff(diff::Diff),
     /// List, check and hand over secrets
     Secrets(secrets::Secrets),
@@ -152,6 +157,12 @@ mod exit {
 
 /// Runs the program.
 pub fn run() -> ExitCode {
+    if let Some(ended) = process::internal(std::env::args_os()) {
+        return ended.unwrap_or_else(|error| {
+            Output::new(output::Color::Never, false, false).error(&error);
+            ExitCode::from(exit::FAILED)
+        });
+    }
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
         .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
@@ -184,6 +195,7 @@ fn dispatch(arguments: &Arguments, output: &mut Output) -> Result<ExitCode, Fail
         Verb::Check(verb) => verb.run(&project()?, output),
         Verb::Path(verb) => verb.run(&project()?, output),
         Verb::Show(verb) => verb.run(&project()?, output),
+        Verb::Up(verb) => verb.run(&project()?, output),
         Verb::Diff(verb) => verb.run(&project()?, output),
         Verb::Secrets(verb) => verb.run(&project()?, output),
         Verb::Switch(verb) => verb.run(&project()?, output),

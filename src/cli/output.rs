@@ -18,7 +18,7 @@ pub(super) enum Color {
     Never,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Output {
     /// stderr takes colours.
     color: bool,
@@ -78,6 +78,36 @@ impl Output {
         }
         if self.color {
             eprintln!("\x1b[36m{what:<9}\x1b[0m {text}");
+        } else {
+            eprintln!("{what:<9} {text}");
+        }
+    }
+
+    /// A line of a program under its name, in a colour of its own.
+    pub(super) fn program_line(&self, name: &str, width: usize, number: usize, line: &str) {
+        const COLORS: [u8; 6] = [36, 33, 32, 35, 34, 31];
+        if self.result_color {
+            let color = COLORS.get(number % COLORS.len()).copied().unwrap_or_default();
+            self.result(&format!("\x1b[{color}m{name:<width$} │\x1b[0m {line}\n"));
+        } else {
+            self.result(&format!("{name:<width$} | {line}\n"));
+        }
+    }
+
+    /// One of many values, on a line of its own.
+    pub(super) fn json_line<T: Serialize>(&self, value: &T) {
+        if let Ok(text) = serde_json::to_string(value) {
+            self.result(&format!("{text}\n"));
+        }
+    }
+
+    /// A line of the summary that asks for attention.
+    pub(super) fn warn(&self, what: &str, text: &str) {
+        if self.json {
+            return;
+        }
+        if self.color {
+            eprintln!("\x1b[1;33m{what:<9}\x1b[0m {text}");
         } else {
             eprintln!("{what:<9} {text}");
         }

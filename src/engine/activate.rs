@@ -3,6 +3,7 @@
 
 use super::{Failure, Options, Report, resolve_secrets};
 use crate::activate::compose::Compose;
+use crate::activate::process::ProcessRuntime;
 use crate::activate::proof;
 use crate::activate::sequence::{Activation, Activator, Error, Outlook, Request, Say};
 use crate::activate::{Bundle, Observed, Runtime};
@@ -20,6 +21,8 @@ pub struct Change<'a> {
     pub message: Option<&'a str>,
     /// Also a bundle that is marked as failed.
     pub force: bool,
+    /// See [`Request::stay`].
+    pub stay: bool,
 }
 
 /// Makes a bundle what runs.
@@ -41,7 +44,13 @@ pub fn activate(
         })
     };
     let request =
-        Request { bundle: &bundle, secrets: &secrets, message: change.message, rollback: change.rollback };
+        Request {
+            bundle: &bundle,
+            secrets: secrets.as_ref(),
+            message: change.message,
+            rollback: change.rollback,
+            stay: change.stay,
+        };
     let mut activator = Activator { lock, runtime: &*runtime, resolve: &resolve, say };
     activator.activate(&request).map_err(failure)
 }
@@ -56,10 +65,10 @@ pub fn outlook(
     let (bundle, runtime, secrets) = prepare(project, lock, change, options, false)?;
     let resolve = |_: &Manifest| Err(String::new());
     let activator = Activator { lock, runtime: &*runtime, resolve: &resolve, say: &mut |_, _| {} };
-    activator.outlook(&bundle, &secrets).map_err(failure)
+    activator.outlook(&bundle, secrets.as_ref()).map_err(failure)
 }
 
-type Prepared = (Bundle, Box<dyn Runtime>, Resolved);
+type Prepared = (Bundle, Box<dyn Runtime>, Option<Resolved>);
 
 fn prepare(
     project: &Project,
@@ -71,7 +80,10 @@ fn prepare(
     lock.require_activatable(change.bundle, change.force)?;
     let bundle = Bundle::open(change.bundle.clone())?;
     let runtime = runtime(lock.store(), &bundle)?;
-    let secrets = resolve(project, &bundle.manifest, options, generate)?;
+    let secrets = match options.secrets {
+        true => Some(resolve(project, &bundle.manifest, options, generate)?),
+        false => None,
+    };
     Ok((bundle, runtime, secrets))
 }
 
@@ -94,6 +106,7 @@ fn resolve(
 fn runtime(store: &Store, bundle: &Bundle) -> Result<Box<dyn Runtime>, Failure> {
     match bundle.manifest.runtime.as_str() {
         "compose" => Ok(Box::new(Compose::new(store.directory(), &Compose::project(bundle))?)),
+        "process" => Ok(Box::new(ProcessRuntime::new(store.directory(), &bundle.manifest.profile))),
         other => Err(anyhow::anyhow!(
             "{} is for the runtime `{other}`, which this monprov does not know: use a newer one, or set \
              `stack.runtime` in the profile",

@@ -10,8 +10,10 @@
 //!   environment  variables with plain values, added to the supervisor's PATH and HOME
 //!   secret_environment  variables by the file whose content is their value
 //!   health       { http: URL that answers 200 } or { command: [… that exits 0] }, if any
+//!   port         the port that it listens on, of the loopback address, if any
 //!   after        processes that must be healthy first
 //!   directories  to be there before it starts
+//!   required     nothing is started where its program is missing; else the rest runs without it
 //! ```
 //!
 //! Every path is relative to the state directory, which is the working directory of all.
@@ -27,7 +29,7 @@ use crate::stack::{Service, Stack};
 /// The version of the format.
 pub const VERSION: u32 = 1;
 
-#[derive(Debug, Serialize, Deserialize, PartialEq)]
+#[derive(Debug, Clone, Serialize, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct Processes {
     pub version: u32,
@@ -35,7 +37,7 @@ pub struct Processes {
     pub processes: Vec<Process>,
 }
 
-#[derive(Debug, Serialize, Deserialize, PartialEq)]
+#[derive(Debug, Clone, Serialize, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct Process {
     pub name: String,
@@ -48,13 +50,17 @@ pub struct Process {
     pub secret_environment: BTreeMap<String, String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub health: Option<HealthCheck>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub port: Option<u16>,
     #[serde(default)]
     pub after: Vec<String>,
     #[serde(default)]
     pub directories: Vec<String>,
+    #[serde(default)]
+    pub required: bool,
 }
 
-#[derive(Debug, Serialize, Deserialize, PartialEq)]
+#[derive(Debug, Clone, Serialize, Deserialize, PartialEq)]
 #[serde(rename_all = "lowercase")]
 pub enum HealthCheck {
     Http(String),
@@ -75,7 +81,14 @@ pub fn process(stack: &Stack, commands: &BTreeMap<String, Command>) -> Result<St
 
 /// A service's part of the file.
 pub fn definition(stack: &Stack, service: &Service, command: &Command) -> Result<String, Error> {
-    Ok(serde_json::to_string(&one(stack, service, command))?)
+    Ok(one(stack, service, command).definition()?)
+}
+
+impl Process {
+    /// What the digest of a service's definition in the manifest is made from.
+    pub fn definition(&self) -> Result<String, serde_json::Error> {
+        serde_json::to_string(self)
+    }
 }
 
 fn one(stack: &Stack, service: &Service, command: &Command) -> Process {
@@ -97,8 +110,10 @@ fn one(stack: &Stack, service: &Service, command: &Command) -> Process {
             .map(|name| (name.clone(), file(name)))
             .collect(),
         health,
+        port: service.port,
         after: service.after.clone(),
         directories: command.data.iter().cloned().collect(),
+        required: service.required,
     }
 }
 

@@ -104,6 +104,8 @@ pub struct Service {
     pub user: Option<String>,
     pub volumes: BTreeMap<String, String>,
     pub after: Vec<String>,
+    /// The process runtime starts nothing where this one's program is missing.
+    pub required: bool,
     pub catalog: Option<String>,
     /// `services.NAME`
     pub at: Path,

@@ -8,8 +8,8 @@ pub mod http;
 pub mod parts;
 pub mod project;
 pub mod resolved;
-pub mod stack;
 pub mod trees;
+pub mod up;
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};

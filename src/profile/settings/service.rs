@@ -47,6 +47,9 @@ pub struct Service {
     pub volumes: BTreeMap<String, String>,
     /// Services that must be healthy first.
     pub after: Vec<String>,
+    /// Whether the process runtime refuses to start where the program is not on PATH, instead
+    /// of running the rest; by default Prometheus and Alertmanager are required.
+    pub required: Option<bool>,
     /// The metrics that it has: a built-in catalogue or a file beside the profile.
     pub catalog: Option<String>,
 }

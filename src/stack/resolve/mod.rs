@@ -325,6 +325,10 @@ fn service(name: &str, service: &set::Service) -> Service {
         user: service.user.clone(),
         volumes: service.volumes.clone(),
         after: service.after.clone(),
+        required: service.required.unwrap_or(match service.kind {
+            ServiceKind::Prometheus | ServiceKind::Alertmanager => true,
+            ServiceKind::Grafana | ServiceKind::Exporter => false,
+        }),
         catalog: service.catalog.clone(),
         at: Path::new(["services", name]),
     }
