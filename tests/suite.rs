@@ -12,6 +12,7 @@
 
 mod support;
 
+mod activate;
 mod alerting;
 mod boundaries;
 mod build;

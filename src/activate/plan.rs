@@ -1,7 +1,7 @@
 //! What a switch does to each service. Decided by monprov's own digests and not by the engine:
 //! Compose ignores changed contents of mounts and of its environment, and containers that failed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde::Serialize;
@@ -27,7 +27,7 @@ pub enum Step {
 
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+        f.pad(match self {
             Step::Create => "create",
             Step::Restart => "restart",
             Step::Reload => "reload",
@@ -77,6 +77,16 @@ impl Plan {
             steps.entry(name.clone()).or_insert(Step::Remove);
         }
         Plan(steps)
+    }
+
+    /// Services that turned out to run another configuration than anybody thinks take over the
+    /// new one.
+    pub fn reload_also(&mut self, drifted: &BTreeSet<String>, reloads: bool) {
+        for (name, step) in &mut self.0 {
+            if *step == Step::Keep && drifted.contains(name) {
+                *step = if reloads { Step::Reload } else { Step::Restart };
+            }
+        }
     }
 
     /// The services with that step.

@@ -12,9 +12,11 @@
 //! of the killed run.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::time::Duration;
 
 use super::http::Client;
-use super::proof::{Before, Disproof, Prover, Report};
+use super::proof::{Before, Disproof, Prover, Report, Seen};
 use super::{Bundle, Plan, Runtime, RuntimeError, Step, Target};
 use crate::bundle::manifest::Manifest;
 use crate::secret::{self, Changes, HandOver, Resolved, Secret};
@@ -68,7 +70,10 @@ pub enum Activation {
         why: Vec<String>,
     },
     /// It failed, and runs all the same, since that was asked for.
-    Stays { failed: Generation, why: Vec<String> },
+    Stays {
+        failed: Generation,
+        why: Vec<String>,
+    },
     /// It failed, and so did the way back.
     Lost {
         failed: Generation,
@@ -99,6 +104,8 @@ pub struct Activator<'a> {
     pub runtime: &'a dyn Runtime,
     /// Resolves the secrets of the bundle that ran before, should it have to be restored.
     pub resolve: &'a dyn Fn(&Manifest) -> Result<Resolved, String>,
+    /// No service is waited for longer than this.
+    pub deadline: Duration,
     pub say: &'a mut Say<'a>,
 }
 
@@ -163,7 +170,7 @@ impl Activator<'_> {
     /// Activates a bundle. An error: nothing was touched.
     pub fn activate(&mut self, request: &Request<'_>) -> Result<Activation, Error> {
         let bundle = request.bundle;
-        let outlook = self.outlook(bundle, request.secrets)?;
+        let mut outlook = self.outlook(bundle, request.secrets)?;
         for one in &outlook.interrupted {
             let text = format!("generation {} ({}) was cut short; it is settled now", one.number, one.bundle);
             (self.say)("found", &text);
@@ -175,8 +182,9 @@ impl Activator<'_> {
         self.runtime.check(&target, &outlook.plan)?;
         let before_bundle = self.bundle_of(outlook.current.as_ref())?;
         let state = self.lock.store().directory().to_owned();
-        let prover = Prover { runtime: self.runtime, client: &client, state: &state };
+        let prover = self.prover(&client, &state);
         let before = prover.before(before_bundle.as_ref())?;
+        outlook.plan.reload_also(&prover.drifted(bundle, &before), self.runtime.reloads());
         if let (Some(current), true, true, true) = (
             self.lock.already(bundle.path.name())?,
             outlook.plan.is_idle(),
@@ -207,7 +215,11 @@ impl Activator<'_> {
                 Ok(Activation::Activated { generation, plan: outlook.plan, report })
             }
             Err(trouble) if request.stay => Ok(self.stay(trouble, generation, &outlook.interrupted)),
-            Err(trouble) => Ok(self.go_back(trouble, generation, outlook, before_bundle, &client, bundle)),
+            Err(trouble) => {
+                let way_back =
+                    WayBack { client: &client, failed: bundle, previous: before_bundle, seen: before.seen };
+                Ok(self.go_back(trouble, generation, outlook, way_back))
+            }
         }
     }
 
@@ -240,7 +252,7 @@ impl Activator<'_> {
             (self.say)("reload", &names.join("  "));
         }
         let state = self.lock.store().directory().to_owned();
-        let prover = Prover { runtime: self.runtime, client, state: &state };
+        let prover = Prover { runtime: self.runtime, client, state: &state, deadline: self.deadline };
         let say = &mut *self.say;
         let report = prover.prove(bundle, plan, &reloaded, before, &mut |text| say("waits", text))?;
         if let Some(handed) = handed {
@@ -264,15 +276,14 @@ impl Activator<'_> {
         trouble: Trouble,
         generation: Generation,
         outlook: Outlook,
-        previous: Option<Bundle>,
-        client: &Client,
-        failed: &Bundle,
+        back: WayBack<'_>,
     ) -> Activation {
         for why in &trouble.why {
             (self.say)("failed", why);
         }
+        let WayBack { client, failed, previous, seen } = back;
         let restored = match &previous {
-            Some(previous) => self.restore(previous, failed, client),
+            Some(previous) => self.restore(previous, failed, client, seen),
             None => self.end(),
         };
         let reason = trouble.why.join("\n");
@@ -293,18 +304,26 @@ impl Activator<'_> {
         }
     }
 
-    fn restore(&mut self, previous: &Bundle, failed: &Bundle, client: &Client) -> Result<(), Trouble> {
+    fn restore(
+        &mut self,
+        previous: &Bundle,
+        failed: &Bundle,
+        client: &Client,
+        proved: Seen,
+    ) -> Result<(), Trouble> {
         let resolved = (self.resolve)(&previous.manifest)
             .map_err(|why| Trouble { why: vec![why], blames_bundle: false })?;
         let store = self.lock.store();
         let hand_over = HandOver::new(&previous.manifest, &resolved)?;
         let changes = secret::outstanding(store.directory(), &hand_over)?;
         let state = store.directory().to_owned();
-        let prover = Prover { runtime: self.runtime, client, state: &state };
-        let before = prover.before(Some(previous))?;
+        let prover = self.prover(client, &state);
+        let mut before = prover.before(Some(previous))?;
+        before.proved = Some(Box::new(proved));
         let manifests = [&failed.manifest, &previous.manifest];
-        let plan =
+        let mut plan =
             Plan::new(&manifests, &previous.manifest, &before.observed, &changes, self.runtime.reloads());
+        plan.reload_also(&prover.drifted(previous, &before), self.runtime.reloads());
         let way = Way { client, bundle: previous, resolved: Some(&resolved), plan: &plan };
         self.take(&way, &before, None).map(|_| ())
     }
@@ -349,6 +368,13 @@ impl Activator<'_> {
         }
     }
 
+    fn prover<'b>(&self, client: &'b Client, state: &'b Path) -> Prover<'b, dyn Runtime + 'b>
+    where
+        Self: 'b,
+    {
+        Prover { runtime: self.runtime, client, state, deadline: self.deadline }
+    }
+
     fn bundle_of(&self, generation: Option<&Generation>) -> Result<Option<Bundle>, Error> {
         let Some(generation) = generation else { return Ok(None) };
         let path = self.lock.store().get(&generation.bundle)?;
@@ -363,6 +389,15 @@ struct Way<'a> {
     bundle: &'a Bundle,
     resolved: Option<&'a Resolved>,
     plan: &'a Plan,
+}
+
+/// What is needed to restore what ran before.
+struct WayBack<'a> {
+    client: &'a Client,
+    failed: &'a Bundle,
+    previous: Option<Bundle>,
+    /// What the services said before anything was touched.
+    seen: Seen,
 }
 
 fn environment(hand_over: Option<&HandOver<'_>>) -> BTreeMap<String, Secret> {
@@ -393,7 +428,7 @@ fn reload(runtime: &dyn Runtime, client: &Client, bundle: &Bundle, name: &str) -
         200..=299 => Ok(()),
         status => Err(RuntimeError::Rejected {
             what: format!("{name} rejected its configuration ({status}): {}", answer.body.trim()),
-            logs: None,
+            logs: Some(runtime.logs(name, 5)),
         }),
     }
 }

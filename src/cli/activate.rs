@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use clap::Args;
 
@@ -15,6 +15,7 @@ use crate::activate::sequence::{Activation, Outlook};
 use crate::engine::activate::{self as engine, Change};
 use crate::engine::{Failure, Options};
 use crate::oracle::Oracle;
+use crate::profile::units;
 use crate::project::Project;
 use crate::store::{Attempt, Busy, Generation, NO_RUNTIME, ProfileLock, Rollback, Store, StorePath};
 
@@ -38,6 +39,9 @@ pub(super) struct How {
     /// Say what would happen, and touch nothing
     #[arg(long)]
     pub(super) dry_run: bool,
+    /// How long services may take to get well
+    #[arg(long, value_name = "DURATION", default_value = "2m")]
+    deadline: units::Duration,
     /// Why, for those who read `monprov generations`
     #[arg(short, long, value_name = "TEXT")]
     message: Option<String>,
@@ -86,7 +90,8 @@ impl How {
             return self.record(lock, bundle, rollback, output);
         }
         let message = self.message.as_deref();
-        let change = Change { bundle, rollback, message, force: self.force, stay: false };
+        let deadline = Duration::from_millis(self.deadline.0);
+        let change = Change { bundle, rollback, message, force: self.force, stay: false, deadline };
         if self.dry_run {
             let outlook = engine::outlook(project, lock, &change, options)?;
             return Ok(would(&outlook, output));

@@ -1,6 +1,8 @@
 //! From a bundle in the store to the running stack: which runtime carries it, today's secrets,
 //! and the sequence of [`crate::activate`].
 
+use std::time::Duration;
+
 use super::{Failure, Options, Report, resolve_secrets};
 use crate::activate::compose::Compose;
 use crate::activate::process::ProcessRuntime;
@@ -23,7 +25,12 @@ pub struct Change<'a> {
     pub force: bool,
     /// See [`Request::stay`].
     pub stay: bool,
+    /// No service is waited for longer than this.
+    pub deadline: Duration,
 }
+
+/// What services get where nobody says otherwise.
+pub const DEADLINE: Duration = Duration::from_secs(120);
 
 /// Makes a bundle what runs.
 pub fn activate(
@@ -43,15 +50,15 @@ pub fn activate(
             Failure::Failed(error) => error.to_string(),
         })
     };
-    let request =
-        Request {
-            bundle: &bundle,
-            secrets: secrets.as_ref(),
-            message: change.message,
-            rollback: change.rollback,
-            stay: change.stay,
-        };
-    let mut activator = Activator { lock, runtime: &*runtime, resolve: &resolve, say };
+    let request = Request {
+        bundle: &bundle,
+        secrets: secrets.as_ref(),
+        message: change.message,
+        rollback: change.rollback,
+        stay: change.stay,
+    };
+    let mut activator =
+        Activator { lock, runtime: &*runtime, resolve: &resolve, deadline: change.deadline, say };
     activator.activate(&request).map_err(failure)
 }
 
@@ -64,7 +71,8 @@ pub fn outlook(
 ) -> Result<Outlook, Failure> {
     let (bundle, runtime, secrets) = prepare(project, lock, change, options, false)?;
     let resolve = |_: &Manifest| Err(String::new());
-    let activator = Activator { lock, runtime: &*runtime, resolve: &resolve, say: &mut |_, _| {} };
+    let activator =
+        Activator { lock, runtime: &*runtime, resolve: &resolve, deadline: DEADLINE, say: &mut |_, _| {} };
     activator.outlook(&bundle, secrets.as_ref()).map_err(failure)
 }
 
@@ -121,7 +129,9 @@ pub fn down(lock: &mut ProfileLock) -> Result<Option<Bundle>, Failure> {
     let Some(bundle) = running(lock.store(), lock.profile())? else { return Ok(None) };
     let runtime = runtime(lock.store(), &bundle)?;
     let resolve = |_: &Manifest| Err(String::new());
-    Activator { lock, runtime: &*runtime, resolve: &resolve, say: &mut |_, _| {} }.down().map_err(failure)?;
+    Activator { lock, runtime: &*runtime, resolve: &resolve, deadline: DEADLINE, say: &mut |_, _| {} }
+        .down()
+        .map_err(failure)?;
     Ok(Some(bundle))
 }
 
@@ -182,7 +192,12 @@ pub fn status(project: &Project, profile: &str, options: &Options) -> Result<Sta
     if bundle.manifest.runtime != crate::store::NO_RUNTIME {
         let runtime = runtime(&store, &bundle)?;
         let client = crate::activate::http::Client::new()?;
-        let prover = proof::Prover { runtime: &*runtime, client: &client, state: store.directory() };
+        let prover = proof::Prover {
+            runtime: &*runtime,
+            client: &client,
+            state: store.directory(),
+            deadline: DEADLINE,
+        };
         (status.services, status.proof) = prover.report(&bundle)?;
     }
     status.secrets = rotated(project, &store, &bundle.manifest, options);

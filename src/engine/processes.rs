@@ -1,6 +1,6 @@
 //! What `up` starts under its supervisor.
 
-use super::activate::{Change, activate};
+use super::activate::{Change, DEADLINE, activate};
 use super::{Failure, Options};
 use crate::activate::sequence::{Activation, Say};
 use crate::project::Project;
@@ -26,6 +26,7 @@ pub fn start(
     say: &mut Say<'_>,
 ) -> Result<Activation, Failure> {
     let mut lock = Store::open(&project.state)?.lock_profile(bundle.name().name(), Busy::Refuse)?;
-    let change = Change { bundle, rollback: None, message: None, force: true, stay: true };
+    let change =
+        Change { bundle, rollback: None, message: None, force: true, stay: true, deadline: DEADLINE };
     activate(project, &mut lock, &change, options, say)
 }

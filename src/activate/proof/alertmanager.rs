@@ -39,13 +39,10 @@ pub(super) fn check(look: &Look<'_>, checks: &mut Vec<Check>) {
         checks.push(Check::wrong(name, "did not take over its configuration; its log says why"));
         return;
     }
-    if look.reloaded(name) {
-        let before = look.before.seen.alertmanager.as_ref().and_then(|b| b.as_ref().ok());
-        if before.is_some_and(|before| !seen.reload.is_later_than(&before.reload)) {
-            let what = "reload was answered, but no reload happened: it runs what it ran before";
-            checks.push(Check::waiting(name, what, patience.min(SETTLES)));
-            return;
-        }
+    if !look.took_over(name, |seen| Some(seen.alertmanager.as_ref()?.as_ref().ok()?.reload)) {
+        let what = "answered the reload, but none happened: it runs what it ran before";
+        checks.push(Check::waiting(name, what, patience.min(SETTLES)));
+        return;
     }
     let ours = match look.bundle.text(FILE) {
         Ok(ours) => ours,

@@ -22,6 +22,7 @@ use serde::Serialize;
 use super::http::Client;
 use super::{Bundle, Observed, Plan, Runtime, RuntimeError, Step};
 use crate::stack::ServiceKind;
+use metrics::Reload;
 
 /// A daemon that was only told to reload shows the new configuration within this.
 const SETTLES: Duration = Duration::from_secs(3);
@@ -38,6 +39,9 @@ pub struct Check {
     /// It says nothing about the bundle: the network, say.
     #[serde(skip)]
     blameless: bool,
+    /// The service's last words may say more.
+    #[serde(skip)]
+    logs: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,7 +71,7 @@ impl Serialize for Verdict {
 
 impl Check {
     fn new(service: &str, verdict: Verdict, text: &str) -> Check {
-        Check { service: service.into(), verdict, text: text.into(), blameless: false }
+        Check { service: service.into(), verdict, text: text.into(), blameless: false, logs: false }
     }
 
     fn proved(service: &str, text: &str) -> Check {
@@ -83,7 +87,7 @@ impl Check {
     }
 
     fn wrong(service: &str, text: &str) -> Check {
-        Check::new(service, Verdict::Wrong, text)
+        Check { logs: true, ..Check::new(service, Verdict::Wrong, text) }
     }
 
     fn waiting(service: &str, text: &str, patience: Duration) -> Check {
@@ -105,6 +109,9 @@ impl Check {
 pub struct Before {
     pub observed: Observed,
     pub seen: Seen,
+    /// While something is being restored: how it was when it was last proved. A daemon that has
+    /// taken over nothing since then runs what is to be restored.
+    pub proved: Option<Box<Seen>>,
 }
 
 /// What the tools that monprov knows say of themselves; `None` where they don't run.
@@ -140,8 +147,12 @@ impl Look<'_> {
         if self.started(service) { STARTS } else { SETTLES }
     }
 
-    fn reloaded(&self, service: &str) -> bool {
-        self.reloaded.contains(service)
+    /// A service that was told to reload did so since, or still runs what is to be restored.
+    fn took_over(&self, service: &str, reload: impl Fn(&Seen) -> Option<Reload>) -> bool {
+        let (Some(now), true) = (reload(&self.seen), self.reloaded.contains(service)) else { return true };
+        let Some(before) = reload(&self.before.seen) else { return true };
+        let proved = self.before.proved.as_deref().and_then(reload);
+        now.is_later_than(&before) || proved.is_some_and(|proved| proved.at == now.at && now.at.is_some())
     }
 }
 
@@ -179,6 +190,8 @@ pub struct Prover<'a, R: Runtime + ?Sized> {
     pub client: &'a Client,
     /// The state directory.
     pub state: &'a Path,
+    /// Nothing is waited for longer than this.
+    pub deadline: Duration,
 }
 
 impl<R: Runtime + ?Sized> Prover<'_, R> {
@@ -186,7 +199,7 @@ impl<R: Runtime + ?Sized> Prover<'_, R> {
     pub fn before(&self, bundle: Option<&Bundle>) -> Result<Before, RuntimeError> {
         let observed = self.runtime.observe()?;
         let seen = bundle.map(|b| self.see(b)).transpose()?.unwrap_or_default();
-        Ok(Before { observed, seen })
+        Ok(Before { observed, seen, proved: None })
     }
 
     /// Proves that the bundle runs after a switch, or says what does not.
@@ -211,7 +224,7 @@ impl<R: Runtime + ?Sized> Prover<'_, R> {
             let elapsed = start.elapsed();
             let is_wrong = |check: &&Check| match check.verdict {
                 Verdict::Wrong => true,
-                Verdict::Waiting(patience) => elapsed > patience,
+                Verdict::Waiting(patience) => elapsed > patience.min(self.deadline),
                 _ => false,
             };
             let wrong: Vec<&Check> = checks.iter().filter(is_wrong).collect();
@@ -220,7 +233,7 @@ impl<R: Runtime + ?Sized> Prover<'_, R> {
             }
             let waits = |check: &&Check| match check.verdict {
                 Verdict::Waiting(_) => true,
-                Verdict::Hoping(patience) => elapsed <= patience,
+                Verdict::Hoping(patience) => elapsed <= patience.min(self.deadline),
                 _ => false,
             };
             let Some(waiting) = checks.iter().find(waits) else { return Ok(Report { checks }) };
@@ -239,10 +252,30 @@ impl<R: Runtime + ?Sized> Prover<'_, R> {
         }
     }
 
+    /// The daemons that ran another configuration than the bundle's before anything was done.
+    #[expect(clippy::disallowed_methods, reason = "a look needs a time")]
+    pub fn drifted(&self, bundle: &Bundle, before: &Before) -> BTreeSet<String> {
+        let (plan, nothing, none) = (undisturbed(bundle), BTreeSet::new(), Before::default());
+        let look = Look {
+            bundle,
+            plan: &plan,
+            reloaded: &nothing,
+            before: &none,
+            observed: before.observed.clone(),
+            seen: before.seen.clone(),
+            first: None,
+            now: SystemTime::now(),
+            at_rest: true,
+        };
+        let mut checks = vec![];
+        prometheus::check(&look, &mut checks);
+        alertmanager::check(&look, &mut checks);
+        Report { checks }.wrong().map(|check| check.service.clone()).collect()
+    }
+
     /// How things are with a bundle that should be running undisturbed.
     pub fn report(&self, bundle: &Bundle) -> Result<(Observed, Report), RuntimeError> {
-        let plan = Plan(bundle.manifest.services.keys().map(|name| (name.clone(), Step::Keep)).collect());
-        let (nothing, before) = (BTreeSet::new(), Before::default());
+        let (plan, nothing, before) = (undisturbed(bundle), BTreeSet::new(), Before::default());
         let mut look = self.look(bundle, &plan, &nothing, &before)?;
         look.at_rest = true;
         let checks = checks(&look);
@@ -284,7 +317,7 @@ impl<R: Runtime + ?Sized> Prover<'_, R> {
     /// What is wrong, with the last words of the services that it is about.
     fn disproof(&self, wrong: &[&Check]) -> Disproof {
         let told = |check: &&Check| {
-            let logs = self.runtime.logs(&check.service, 5);
+            let logs = if check.logs { self.runtime.logs(&check.service, 5) } else { String::new() };
             let logs = if logs.is_empty() { String::new() } else { format!("; it said:\n{logs}") };
             format!("{} {}{logs}", check.service, check.text)
         };
@@ -295,9 +328,14 @@ impl<R: Runtime + ?Sized> Prover<'_, R> {
     }
 }
 
+fn undisturbed(bundle: &Bundle) -> Plan {
+    Plan(bundle.manifest.services.keys().map(|name| (name.clone(), Step::Keep)).collect())
+}
+
 fn checks(look: &Look<'_>) -> Vec<Check> {
     let mut checks = vec![];
     health::check(look, &mut checks);
+    checks.iter_mut().for_each(|check| check.logs = true);
     let absent: BTreeSet<&str> = look
         .observed
         .0

@@ -1,12 +1,12 @@
 //! Prometheus runs the bundle's configuration and the bundle's rules.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::metrics::Reload;
-use super::targets::Target;
+use super::targets::{self, Target};
 use super::{Check, Look, SETTLES, model, rules};
 use crate::activate::http::Client;
 use crate::stack::ServiceKind;
@@ -21,6 +21,8 @@ pub(super) struct Seen {
     pub configuration: String,
     pub rules: Vec<rules::Group>,
     pub targets: BTreeMap<(String, String), Target>,
+    /// The addresses that it has found, by job.
+    pub found: BTreeMap<String, BTreeSet<String>>,
 }
 
 #[derive(Deserialize)]
@@ -41,11 +43,13 @@ impl Seen {
         let configuration = status.pointer("/data/yaml").and_then(Value::as_str).unwrap_or_default();
         let rules = client.ok(&api("rules"))?;
         let rules: Rules = serde_json::from_str(&rules).map_err(|e| format!("{}: {e}", api("rules")))?;
+        let targets = client.json(&api("targets"))?;
         Ok(Seen {
             reload: Reload::read(&metrics, "prometheus"),
             configuration: configuration.to_owned(),
             rules: rules.data.groups,
-            targets: Target::read_all(&client.json(&api("targets?state=active"))?),
+            targets: Target::read_all(&targets),
+            found: targets::found(&targets),
         })
     }
 }
@@ -62,13 +66,10 @@ pub(super) fn check(look: &Look<'_>, checks: &mut Vec<Check>) {
         checks.push(Check::wrong(name, "did not take over its configuration; its log says why"));
         return;
     }
-    if look.reloaded(name) {
-        let before = look.before.seen.prometheus.as_ref().and_then(|b| b.as_ref().ok());
-        if before.is_some_and(|before| !seen.reload.is_later_than(&before.reload)) {
-            let what = "reload was answered, but no reload happened: it runs what it ran before";
-            checks.push(Check::waiting(name, what, patience.min(SETTLES)));
-            return;
-        }
+    if !look.took_over(name, |seen| Some(seen.prometheus.as_ref()?.as_ref().ok()?.reload)) {
+        let what = "answered the reload, but none happened: it runs what it ran before";
+        checks.push(Check::waiting(name, what, patience.min(SETTLES)));
+        return;
     }
     let ours = look.bundle.text(FILE).map_err(|e| e.to_string()).and_then(|text| model::read(&text));
     match (ours, model::read(&seen.configuration)) {

@@ -5,12 +5,16 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::prometheus::Seen;
 use super::{Check, Look, model};
 use crate::profile::units;
 use crate::stack::{Runtime, ServiceKind};
 
 /// No target is waited for longer than this, however rarely it is scraped.
 const LONGEST: Duration = Duration::from_secs(60);
+
+/// Prometheus looks for changed targets every 5 s.
+const DISCOVERY: Duration = Duration::from_secs(8);
 
 /// A service needs a moment before it can be scraped.
 const START: Duration = Duration::from_secs(5);
@@ -55,6 +59,22 @@ impl Target {
     }
 }
 
+/// The addresses that a Prometheus has found for each job, also of targets that relabelling
+/// has dropped.
+pub(super) fn found(answer: &Value) -> BTreeMap<String, BTreeSet<String>> {
+    let mut found: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for list in ["/data/activeTargets", "/data/droppedTargets"] {
+        for target in answer.pointer(list).and_then(Value::as_array).into_iter().flatten() {
+            let text = |at: &str| target.pointer(at).and_then(Value::as_str).unwrap_or_default().to_owned();
+            found
+                .entry(text("/discoveredLabels/job"))
+                .or_default()
+                .insert(text("/discoveredLabels/__address__"));
+        }
+    }
+    found
+}
+
 pub(super) fn check(look: &Look<'_>, checks: &mut Vec<Check>) {
     let Some((prometheus, _)) = look.bundle.service_of(ServiceKind::Prometheus) else { return };
     let Some(Ok(seen)) = &look.seen.prometheus else { return };
@@ -62,6 +82,7 @@ pub(super) fn check(look: &Look<'_>, checks: &mut Vec<Check>) {
     let jobs = |configuration: &str| jobs(&model::read(configuration).unwrap_or_default());
     let now = jobs(&seen.configuration);
     let then = before.map(|b| jobs(&b.configuration)).unwrap_or_default();
+    undiscovered(look, prometheus, seen, &now, checks);
     let mut up = 0;
     for (key, target) in &seen.targets {
         let (job, instance) = key;
@@ -109,6 +130,30 @@ pub(super) fn check(look: &Look<'_>, checks: &mut Vec<Check>) {
         });
     }
     checks.push(Check::proved(prometheus, &format!("has {up} of {} targets up", seen.targets.len())));
+}
+
+/// Prometheus takes some seconds to find the targets of a changed configuration; until then it
+/// shows the old ones.
+fn undiscovered(
+    look: &Look<'_>,
+    prometheus: &str,
+    seen: &Seen,
+    jobs: &BTreeMap<String, Value>,
+    checks: &mut Vec<Check>,
+) {
+    if look.at_rest {
+        return;
+    }
+    for (job, scrape) in jobs {
+        let groups = scrape.get("static_configs").and_then(Value::as_array).into_iter().flatten();
+        let addresses = groups.filter_map(|group| group.get("targets")?.as_array()).flatten();
+        let found = seen.found.get(job);
+        let missing = addresses.filter_map(Value::as_str).find(|a| !found.is_some_and(|f| f.contains(*a)));
+        if let Some(address) = missing {
+            let what = format!("target {address} of the job {job} is not there yet");
+            checks.push(Check::hoping(prometheus, &what, DISCOVERY));
+        }
+    }
 }
 
 /// The scrape configurations of a Prometheus, by job.

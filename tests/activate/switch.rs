@@ -1,0 +1,150 @@
+//! A switch that goes well, one that a program refuses, and the ways back.
+
+use super::{Profile, Stack};
+
+#[test]
+fn a_threshold_is_reloaded_without_a_restart_and_proved() {
+    let stack = Stack::start();
+    let before = stack.processes();
+    let changed = Profile { threshold: 500, ..Profile::default() };
+
+    stack.write(&changed);
+    let dry = stack.project().run("switch dev --oracle off --dry-run").succeeds();
+    assert_eq!(dry.stdout, "reload   prometheus\n");
+    assert_eq!(stack.expression(), "prometheus_tsdb_head_series > 100");
+
+    let switched = stack.switch(&changed, "-m more").succeeds();
+    for line in [
+        "live      generation 1 → 2",
+        "reload    prometheus ✓",
+        "-dev (1 rules)",
+        "prometheus has 1 of 1 targets up",
+        "current   generation 2",
+    ] {
+        assert!(switched.stderr.contains(line), "{line} is not in\n{}", switched.stderr);
+    }
+    assert_eq!(stack.expression(), "prometheus_tsdb_head_series > 500");
+    assert_eq!(stack.processes(), before);
+    stack.is_well();
+
+    let again = stack.switch(&changed, "").succeeds();
+    assert!(again.stderr.contains("unchanged"), "{}", again.stderr);
+    assert_eq!(stack.outcomes(), ["activated", "activated"]);
+
+    // Back, and it stays back.
+    let back = stack.project().run("rollback dev").succeeds();
+    assert!(back.stderr.contains("reload    prometheus ✓"), "{}", back.stderr);
+    assert_eq!(stack.expression(), "prometheus_tsdb_head_series > 100");
+    let refused = stack.switch(&changed, "").exits(3);
+    assert!(refused.stderr.contains("which generation 3 rolled back"), "{}", refused.stderr);
+    stack.switch(&changed, "--force").succeeds();
+    assert_eq!(stack.processes(), before);
+}
+
+#[test]
+fn what_only_the_real_program_refuses_is_undone() {
+    let stack = Stack::start();
+    let before = stack.processes();
+    // Prometheus 2.42 runs, whatever the profile says.
+    let newer = Profile {
+        threshold: 700,
+        more: "[groups.default]\nquery_offset = \"1m\"\n".into(),
+        ..Profile::default()
+    };
+    stack.write(&newer);
+    let text = stack.project().read("profiles/dev.toml").replace("\"2.42.0\"", "\"3.0.0\"");
+    let text = text.replace("severity = \"warning\"\n\n", "severity = \"warning\"\ngroup = \"default\"\n\n");
+    stack.project().write("profiles/dev.toml", text);
+
+    let failed = stack.project().run("switch dev --oracle off").exits(5);
+    assert!(failed.stderr.contains("field query_offset not found"), "{}", failed.stderr);
+    assert!(failed.stderr.contains("generation 1 runs again"), "{}", failed.stderr);
+    assert!(failed.stderr.contains("is marked as failed"), "{}", failed.stderr);
+    assert_eq!(stack.expression(), "prometheus_tsdb_head_series > 100");
+    assert_eq!(stack.processes(), before);
+    assert_eq!(stack.outcomes(), ["activated", "restored"]);
+    stack.is_well();
+    stack.project().run("switch dev --oracle off").exits(3);
+}
+
+#[test]
+fn a_service_that_dies_or_never_gets_well_is_undone() {
+    let stack = Stack::start();
+    let service = |name: &str, script: &str, health: &str| Profile {
+        threshold: 300,
+        more: format!("[services.{name}]\nprogram = \"sh\"\nargs = [\"-c\", '{script}']\n{health}\n"),
+        ..Profile::default()
+    };
+    let dies = service("dies", "sleep 3; echo out of cheese; exit 7", "");
+    let failed = stack.switch(&dies, "").exits(5);
+    assert!(failed.stderr.contains("out of cheese"), "{}", failed.stderr);
+    assert!(!stack.up.status().services.contains_key("dies"));
+
+    let ill = service(
+        "ill",
+        "exec sleep 100000",
+        "health = { command = [\"false\"], interval = \"1s\", start_period = \"1s\" }",
+    );
+    let failed = stack.switch(&ill, "--deadline 5s").exits(5);
+    assert!(failed.stderr.contains("ill is starting"), "{}", failed.stderr);
+    assert_eq!(stack.expression(), "prometheus_tsdb_head_series > 100");
+    assert_eq!(stack.outcomes(), ["activated", "restored", "restored"]);
+    stack.is_well();
+}
+
+#[test]
+fn a_rotated_secret_restarts_only_who_reads_it_at_the_start() {
+    let mut stack = Stack::start();
+    let before = stack.processes();
+    assert_eq!(stack.project().read(".monprov/seen"), "first-token");
+    stack.up.project = std::mem::replace(&mut stack.up.project, crate::support::project::Project::empty())
+        .env("TOKEN", "second-token");
+    let drift = stack.project().run("status dev").exits(1);
+    assert!(drift.stderr.contains("the secrets of reader have changed"), "{}", drift.stderr);
+    let switched = stack.switch(&Profile::default(), "").succeeds();
+    assert!(switched.stderr.contains("restart reader"), "{}", switched.stderr);
+    assert_eq!(stack.project().read(".monprov/seen"), "second-token");
+    let changed: Vec<String> = before
+        .into_iter()
+        .zip(stack.processes())
+        .filter(|(a, b)| a != b)
+        .map(|((name, _), _)| name)
+        .collect();
+    assert_eq!(changed, ["reader"]);
+    stack.is_well();
+}
+
+#[test]
+fn targets_that_are_down_already_block_nothing_and_others_may_not_go_down() {
+    let stack = Stack::start();
+    let outage =
+        Profile { more: "[scrapes.gone]\ntargets = [\"127.0.0.1:1\"]\n".into(), ..Profile::default() };
+    let switched = stack.switch(&outage, "").succeeds();
+    assert!(switched.stderr.contains("target 127.0.0.1:1 of the job gone is down"), "{}", switched.stderr);
+    let again = Profile { threshold: 800, ..outage };
+    let switched = stack.switch(&again, "").succeeds();
+    assert!(switched.stderr.contains("is down, as before"), "{}", switched.stderr);
+
+    // A scrape that the change itself breaks.
+    let broken = Profile { threshold: 900, ..again };
+    stack.write(&broken);
+    let text = stack.project().read("profiles/dev.toml");
+    let text = text.replace("service = \"prometheus\"", "service = \"prometheus\"\npath = \"/nowhere\"");
+    stack.project().write("profiles/dev.toml", text);
+    let failed = stack.project().run("switch dev --oracle off").exits(5);
+    assert!(failed.stderr.contains("was up and is down"), "{}", failed.stderr);
+    assert_eq!(stack.expression(), "prometheus_tsdb_head_series > 800");
+}
+
+#[test]
+fn down_stops_all_wipes_secrets_and_keeps_generations() {
+    let mut stack = Stack::start();
+    stack.project().run("down dev").succeeds();
+    assert_eq!(stack.up.ended(), Some(0));
+    stack.up.nothing_remains();
+    assert!(!stack.project().path(".monprov/secrets/dev").exists());
+    assert!(stack.project().path(".monprov/data/dev/prometheus").exists());
+    assert_eq!(stack.outcomes(), ["activated"]);
+    let status = stack.project().run("status dev").succeeds();
+    assert!(status.stderr.contains("nothing runs"), "{}", status.stderr);
+}

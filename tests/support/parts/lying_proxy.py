@@ -1,0 +1,66 @@
+"""Prometheus or Alertmanager behind a proxy that lies.
+
+Started under the name `lying-prometheus` or `lying-alertmanager`, it starts the real program
+on another port and passes requests on. While a file `lie` is in the working directory, it
+answers reloads with 200 and keeps them to itself.
+"""
+
+import http.server
+import os
+import socket
+import subprocess
+import sys
+import threading
+import urllib.error
+import urllib.request
+
+PROGRAMS = {"lying-prometheus": "prometheus", "lying-alertmanager": "prometheus-alertmanager"}
+LISTEN = "--web.listen-address="
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+class Proxy(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def answer(self, status, body):
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def pass_on(self):
+        length = int(self.headers.get("Content-Length") or 0)
+        data = self.rfile.read(length)
+        if self.path == "/-/reload" and os.path.exists("lie"):
+            return self.answer(200, b"")
+        url = f"http://127.0.0.1:{INNER}{self.path}"
+        headers = {"Content-Type": self.headers.get("Content-Type") or "text/plain"}
+        data = data if self.command == "POST" else None
+        request = urllib.request.Request(url, data, headers, method=self.command)
+        try:
+            with urllib.request.urlopen(request) as response:
+                self.answer(response.status, response.read())
+        except urllib.error.HTTPError as error:
+            self.answer(error.code, error.read())
+        except OSError:
+            self.answer(502, b"")
+
+    do_GET = do_POST = pass_on
+
+    def log_message(self, *_):
+        pass
+
+
+INNER = free_port()
+arguments = sys.argv[1:]
+outer = next(a for a in arguments if a.startswith(LISTEN)).rpartition(":")[2]
+arguments = [f"{LISTEN}127.0.0.1:{INNER}" if a.startswith(LISTEN) else a for a in arguments]
+program = subprocess.Popen([PROGRAMS[os.path.basename(sys.argv[0])], *arguments])
+server = http.server.ThreadingHTTPServer(("127.0.0.1", int(outer)), Proxy)
+threading.Thread(target=server.serve_forever, daemon=True).start()
+sys.exit(program.wait())
