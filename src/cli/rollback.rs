@@ -9,7 +9,7 @@ use super::activate::{How, options};
 use super::output::Output;
 use crate::engine::Failure;
 use crate::project::Project;
-use crate::store::Store;
+use crate::store::{self, Store};
 
 #[derive(Debug, Args)]
 pub(super) struct Rollback {
@@ -31,7 +31,14 @@ impl Rollback {
         let profile = self.profile.clone().map_or_else(|| store.only_profile(), Ok)?;
         let mut lock = self.how.lock(&store, &profile, output)?;
         let _hold = store.hold()?;
-        let (bundle, rollback) = store.rollback_target(&profile, self.to.as_deref())?;
+        let (bundle, rollback) = match (&self.to, lock.interrupted()?, store.current(&profile)?) {
+            // A switch that was cut short is what a person wants to go back from.
+            (None, Some(cut), Some(current)) if cut.number > current.number => {
+                let rollback = store::Rollback { from: cut.number, to: current.place() };
+                (store.path_of(&current.bundle), rollback)
+            }
+            (to, ..) => store.rollback_target(&profile, to.as_deref())?,
+        };
         self.how.take(project, &mut lock, &bundle, Some(rollback), &options(&self.env_file)?, output)
     }
 }

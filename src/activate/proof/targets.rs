@@ -95,10 +95,12 @@ pub(super) fn check(look: &Look<'_>, checks: &mut Vec<Check>) {
             || look.started(prometheus)
             || service.is_some_and(|name| look.started(name));
         // Scraped since: another time than at the first look after the switch.
-        let first = look.first.and_then(|first| first.prometheus.as_ref()?.as_ref().ok()?.targets.get(key));
+        let first = look.first.and_then(|first| first.prometheus.as_ref()?.as_ref().ok());
         let fresh = !touched
             || look.started(prometheus)
-            || first.is_some_and(|first| first.last_scrape != target.last_scrape);
+            || first.is_some_and(|first| {
+                first.targets.get(key).is_none_or(|first| first.last_scrape != target.last_scrape)
+            });
         let (interval, timeout) = now.get(job).map(timing).unwrap_or_default();
         let patience = (interval + timeout + START).min(LONGEST);
         let was_up = was.is_some_and(|was| was.health == Health::Up);
