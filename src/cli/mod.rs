@@ -141,6 +141,7 @@ mod exit {
 
 /// Runs the program.
 pub fn run() -> ExitCode {
+    leave_no_core();
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
         .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
@@ -159,6 +160,16 @@ pub fn run() -> ExitCode {
             let refused = error.downcast_ref::<StoreError>().is_some_and(StoreError::is_refusal);
             ExitCode::from(if refused { exit::REFUSED } else { exit::FAILED })
         }
+    }
+}
+
+/// A core dump would hold every secret that was resolved. Programs started from here may still
+/// raise the limit again.
+fn leave_no_core() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = Rlimit { current: Some(0), ..getrlimit(Resource::Core) };
+    if let Err(error) = setrlimit(Resource::Core, limit) {
+        tracing::debug!(%error, "cores can't be switched off");
     }
 }
 
