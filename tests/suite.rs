@@ -13,6 +13,7 @@
 mod support;
 
 mod alerting;
+mod boot;
 mod boundaries;
 mod build;
 mod canaries;

@@ -17,6 +17,7 @@ mod schema;
 mod secrets;
 mod show;
 mod table;
+mod unit;
 mod verify;
 
 use std::path::PathBuf;
@@ -94,6 +95,7 @@ enum Verb {
     Verify(verify::Verify),
     /// Remove bundles that nothing needs
     Gc(gc::Gc),
+    Unit(unit::Unit),
     /// Explain a code (M104) or where a value of a profile comes from
     Explain(explain::Explain),
     /// Print the JSON Schema of profiles, for editors
@@ -191,6 +193,7 @@ fn dispatch(arguments: &Arguments, output: &mut Output) -> Result<ExitCode, Fail
         Verb::Generations(verb) => verb.run(&project()?, output),
         Verb::Verify(verb) => verb.run(&project()?, output),
         Verb::Gc(verb) => verb.run(&project()?, output),
+        Verb::Unit(verb) => verb.run(&project()?, output),
         Verb::Explain(verb) => verb.run(project, output),
         Verb::Schema => schema::run(output),
         Verb::Init(verb) => verb.run(output),
