@@ -32,6 +32,108 @@
         };
       });
 
+      # services.monprov.profiles.prod = { project = ./monitoring; };
+      nixosModules.default =
+        {
+          config,
+          lib,
+          pkgs,
+          ...
+        }:
+        let
+          cfg = config.services.monprov;
+          profile = lib.types.submodule {
+            options = {
+              project = lib.mkOption {
+                type = lib.types.path;
+                description = "The folder with `profiles/` in it.";
+              };
+              runtime = lib.mkOption {
+                type = lib.types.enum [
+                  "process"
+                  "compose"
+                ];
+                default = "compose";
+                description = "The profile's `stack.runtime`.";
+              };
+              environmentFile = lib.mkOption {
+                type = lib.types.nullOr lib.types.path;
+                default = null;
+                description = "Variables and secrets, outside the Nix store.";
+              };
+              user = lib.mkOption {
+                type = lib.types.nullOr lib.types.str;
+                default = null;
+                description = "Who runs the programs of the process runtime; by default root.";
+              };
+              packages = lib.mkOption {
+                type = lib.types.listOf lib.types.package;
+                default = [ ];
+                description = "The programs of the process runtime, and those that secrets come from.";
+              };
+            };
+          };
+          unit =
+            name: profile:
+            let
+              process = profile.runtime == "process";
+              verb = if process then "up --no-build" else "activate";
+              file = lib.optionalString (profile.environmentFile != null) " --env-file ${profile.environmentFile}";
+            in
+            lib.nameValuePair "monprov-${name}" {
+              description = "Monitoring stack ${name} (monprov)";
+              wantedBy = [ "multi-user.target" ];
+              wants = [ "network-online.target" ];
+              after = [ "network-online.target" ] ++ lib.optional (!process) "docker.service";
+              requires = lib.optional (!process) "docker.service";
+              path = profile.packages ++ lib.optional (!process) pkgs.docker;
+              serviceConfig = {
+                ExecStart = "${lib.getExe cfg.package} -C ${profile.project} --state-dir ${cfg.stateDir} ${verb} ${name}${file}";
+                RuntimeDirectory = "monprov";
+                RuntimeDirectoryMode = "0711";
+                RuntimeDirectoryPreserve = true;
+              }
+              // lib.optionalAttrs (profile.user != null) { User = profile.user; }
+              // (
+                if process then
+                  {
+                    Type = "exec";
+                    Restart = "on-failure";
+                    TimeoutStopSec = 90;
+                  }
+                else
+                  {
+                    Type = "oneshot";
+                    RemainAfterExit = true;
+                    TimeoutStartSec = "10min";
+                  }
+              );
+            };
+        in
+        {
+          options.services.monprov = {
+            package = lib.mkOption {
+              type = lib.types.package;
+              default = self.packages.${pkgs.system}.default;
+              description = "The package that provides `monprov`.";
+            };
+            stateDir = lib.mkOption {
+              type = lib.types.str;
+              default = "/var/lib/monprov";
+              description = "Where bundles and generations are kept.";
+            };
+            profiles = lib.mkOption {
+              type = lib.types.attrsOf profile;
+              default = { };
+              description = "Profiles whose current generation is brought up at boot.";
+            };
+          };
+          config = lib.mkIf (cfg.profiles != { }) {
+            environment.systemPackages = [ cfg.package ];
+            systemd.services = lib.mapAttrs' unit cfg.profiles;
+          };
+        };
+
       # What is needed to work on monprov, and the programs that it provisions.
       devShells = forEachSystem (pkgs: {
         default = pkgs.mkShell {

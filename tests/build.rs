@@ -90,12 +90,12 @@ fn unchanged_inputs_are_answered_from_the_memo_and_only_while_the_bundle_is_inta
     let before = std::fs::read(&file).unwrap();
     writable(0o644);
     std::fs::write(&file, b"scrape_configs: []\n").unwrap();
-    let refused = project.run(BUILD).exits(1);
+    let refused = project.run(BUILD).exits(3);
     assert_eq!(refused.stdout, "");
     assert!(refused.stderr.contains("was changed after it was built"), "{}", refused.stderr);
     assert!(refused.stderr.contains("prometheus/prometheus.yml"), "{}", refused.stderr);
     // `show` does not print a bundle that lies, either.
-    project.run("show prod").exits(1);
+    project.run("show prod").exits(3);
     std::fs::write(&file, before).unwrap();
     writable(0o444);
     let touched = Command::new("touch").args(["-d", "@1"]).arg(&file).status().unwrap();

@@ -14,7 +14,7 @@ const BUILD: [&str; 6] = ["build", "prod", "--env-file", "profiles/prod.env.exam
 fn killed_everywhere(user: Option<u32>) {
     let project = Project::reference();
     if let Some(user) = user {
-        open_to(&project, user);
+        project.give_to(user);
     }
     let whole = run(&project, user);
     let expected = whole.trim().to_owned();
@@ -63,17 +63,6 @@ fn run(project: &Project, user: Option<u32>) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-fn open_to(project: &Project, user: u32) {
-    // The project's folder and the temporary folder around it.
-    let root = project.root();
-    for folder in [root.parent().unwrap(), root] {
-        let status = Command::new("chmod").arg("755").arg(folder).status().unwrap();
-        assert!(status.success());
-    }
-    let status = Command::new("chown").args(["-R", &format!("{user}:{user}")]).arg(root).status().unwrap();
-    assert!(status.success());
-}
-
 fn remove(state: &Path) {
     if state.exists() {
         let status = Command::new("chmod").args(["-R", "u+w"]).arg(state).status().unwrap();
@@ -102,7 +91,7 @@ fn rustix_uid() -> u32 {
 #[test]
 fn an_unwritable_state_directory_is_named() {
     let project = Project::reference();
-    open_to(&project, 65534);
+    project.give_to(65534);
     std::fs::create_dir(project.path(".monprov")).unwrap();
     let mut command = project.command(BUILD);
     std::os::unix::process::CommandExt::uid(&mut command, 65534);

@@ -70,3 +70,28 @@ fn flake_evaluates_on_every_system() {
         ])
     );
 }
+
+#[test]
+fn nixos_brings_the_current_generations_up_at_boot() {
+    let folder = tempfile::tempdir().unwrap();
+    let apply = format!("import {}/tests/support/nixpkgs/nixos.nix", repository().display());
+    let services = nix(&folder, &["eval", "--impure", "--apply", &apply], "#nixosModules.default");
+
+    let prod = &services["monprov-prod"];
+    assert_eq!(
+        prod["serviceConfig"]["ExecStart"],
+        "monprov/bin/monprov -C /etc/monitoring --state-dir /var/lib/monprov activate prod --env-file /run/keys/prod.env"
+    );
+    assert_eq!(prod["serviceConfig"]["Type"], "oneshot");
+    assert_eq!(prod["requires"], json!(["docker.service"]));
+    assert_eq!(prod["path"], json!(["docker"]));
+
+    let small = &services["monprov-small"];
+    assert_eq!(
+        small["serviceConfig"]["ExecStart"],
+        "monprov/bin/monprov -C /srv/small --state-dir /var/lib/monprov up --no-build small"
+    );
+    assert_eq!(small["serviceConfig"]["User"], "monitoring");
+    assert_eq!(small["path"], json!(["prometheus"]));
+    assert_eq!(small["wantedBy"], json!(["multi-user.target"]));
+}

@@ -298,12 +298,13 @@ fn a_tampered_bundle_is_neither_used_nor_overwritten() {
     let error = store.put(&trees::small("one"), "prod", &json!({})).unwrap_err();
     let expected = [Difference::Changed { path: "prometheus/prometheus.yml".into() }];
     assert!(matches!(&error, StoreError::Tampered { differences, .. } if *differences == expected));
-    let path = path.path().display();
     assert_eq!(
         error.to_string(),
         format!(
-            "the bundle {path} was changed after it was built:\n  changed  prometheus/prometheus.yml\nremove it \
-             with `chmod -R u+w {path} && rm -rf {path}` and build again"
+            "the bundle {} was changed after it was built:\n  changed  prometheus/prometheus.yml\nmend it with \
+             `monprov verify --repair {}`",
+            path.path().display(),
+            path.name()
         )
     );
     assert_eq!(snapshot(state.path()), before);

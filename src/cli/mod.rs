@@ -21,6 +21,7 @@ mod status;
 mod switch;
 mod table;
 mod up;
+mod unit;
 mod verify;
 mod watch;
 
@@ -108,6 +109,7 @@ enum Verb {
     Verify(verify::Verify),
     /// Remove bundles that nothing needs
     Gc(gc::Gc),
+    Unit(unit::Unit),
     /// Explain a code (M104) or where a value of a profile comes from
     Explain(explain::Explain),
     /// Print the JSON Schema of profiles, for editors
@@ -163,6 +165,7 @@ pub fn run() -> ExitCode {
             ExitCode::from(exit::FAILED)
         });
     }
+    leave_no_core();
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
         .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
@@ -181,6 +184,16 @@ pub fn run() -> ExitCode {
             let refused = error.downcast_ref::<StoreError>().is_some_and(StoreError::is_refusal);
             ExitCode::from(if refused { exit::REFUSED } else { exit::FAILED })
         }
+    }
+}
+
+/// A core dump would hold every secret that was resolved. Programs started from here may still
+/// raise the limit again.
+fn leave_no_core() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = Rlimit { current: Some(0), ..getrlimit(Resource::Core) };
+    if let Err(error) = setrlimit(Resource::Core, limit) {
+        tracing::debug!(%error, "cores can't be switched off");
     }
 }
 
@@ -206,6 +219,7 @@ fn dispatch(arguments: &Arguments, output: &mut Output) -> Result<ExitCode, Fail
         Verb::Generations(verb) => verb.run(&project()?, output),
         Verb::Verify(verb) => verb.run(&project()?, output),
         Verb::Gc(verb) => verb.run(&project()?, output),
+        Verb::Unit(verb) => verb.run(&project()?, output),
         Verb::Explain(verb) => verb.run(project, output),
         Verb::Schema => schema::run(output),
         Verb::Init(verb) => verb.run(output),

@@ -79,7 +79,7 @@ impl Store {
             }
             return Ok(collected);
         }
-        rustix::fs::flock(&lock, FlockOperation::LockShared).at("lock", &self.bundles())?;
+        lock.share(&self.bundles())?;
         collected.bytes = self.empty_trash()?;
         Ok(collected)
     }

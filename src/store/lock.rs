@@ -39,7 +39,7 @@ pub enum Busy<'a> {
 /// something points to it: a generation, an out-link.
 #[derive(Debug)]
 #[must_use]
-pub struct Hold(#[expect(dead_code, reason = "held, not used")] File);
+pub struct Hold(#[expect(dead_code, reason = "held, not used")] Lock);
 
 /// The right to change what a profile runs.
 #[derive(Debug)]
@@ -47,7 +47,7 @@ pub struct Hold(#[expect(dead_code, reason = "held, not used")] File);
 pub struct ProfileLock {
     store: Store,
     profile: String,
-    _lock: File,
+    _lock: Lock,
 }
 
 /// What is about to be activated.
@@ -69,6 +69,46 @@ pub struct Failed<'a> {
     pub rejected: bool,
 }
 
+/// A lock on a directory.
+#[derive(Debug)]
+pub(super) struct Lock(File);
+
+impl Lock {
+    fn take(
+        path: &Path,
+        kind: FlockOperation,
+        busy: Busy<'_>,
+        refused: StoreError,
+    ) -> Result<Self, StoreError> {
+        let file = File::open(path).at("lock", path)?;
+        let at_once = match kind {
+            FlockOperation::LockShared => FlockOperation::NonBlockingLockShared,
+            _ => FlockOperation::NonBlockingLockExclusive,
+        };
+        match (rustix::fs::flock(&file, at_once), busy) {
+            (Err(Errno::AGAIN), Busy::Refuse) => return Err(refused),
+            (Err(Errno::AGAIN), Busy::Wait(say)) => {
+                say();
+                rustix::io::retry_on_intr(|| rustix::fs::flock(&file, kind)).at("lock", path)?;
+            }
+            (locked, _) => locked.at("lock", path)?,
+        }
+        Ok(Self(file))
+    }
+
+    /// Lets others in that share it.
+    pub(super) fn share(&self, path: &Path) -> Result<(), StoreError> {
+        rustix::io::retry_on_intr(|| rustix::fs::flock(&self.0, FlockOperation::LockShared)).at("lock", path)
+    }
+}
+
+impl Drop for Lock {
+    /// Not left to the closing of the file: a process that is just being started has a copy of it.
+    fn drop(&mut self) {
+        let _ = rustix::fs::flock(&self.0, FlockOperation::Unlock);
+    }
+}
+
 impl Store {
     /// Takes the lock of a profile.
     pub fn lock_profile(&self, profile: &str, busy: Busy<'_>) -> Result<ProfileLock, StoreError> {
@@ -79,9 +119,8 @@ impl Store {
         }
         let generations = self.generations_of(profile);
         write::create_directory(&generations)?;
-        let lock = File::open(&generations).at("lock", &generations)?;
-        let locked = || StoreError::Locked { profile: profile.to_owned() };
-        flock(&lock, FlockOperation::LockExclusive, &generations, busy, locked)?;
+        let locked = StoreError::Locked { profile: profile.to_owned() };
+        let lock = Lock::take(&generations, FlockOperation::LockExclusive, busy, locked)?;
         Ok(ProfileLock { store: self.clone(), profile: profile.to_owned(), _lock: lock })
     }
 
@@ -91,32 +130,9 @@ impl Store {
         self.lock_bundles(FlockOperation::LockShared, Busy::Wait(&mut || {})).map(Hold)
     }
 
-    pub(super) fn lock_bundles(&self, kind: FlockOperation, busy: Busy<'_>) -> Result<File, StoreError> {
+    pub(super) fn lock_bundles(&self, kind: FlockOperation, busy: Busy<'_>) -> Result<Lock, StoreError> {
         let bundles = self.bundles();
-        let lock = File::open(&bundles).at("lock", &bundles)?;
-        flock(&lock, kind, &bundles, busy, || StoreError::StoreLocked { path: bundles.clone() })?;
-        Ok(lock)
-    }
-}
-
-fn flock(
-    file: &File,
-    kind: FlockOperation,
-    path: &Path,
-    busy: Busy<'_>,
-    refused: impl Fn() -> StoreError,
-) -> Result<(), StoreError> {
-    let at_once = match kind {
-        FlockOperation::LockShared => FlockOperation::NonBlockingLockShared,
-        _ => FlockOperation::NonBlockingLockExclusive,
-    };
-    match (rustix::fs::flock(file, at_once), busy) {
-        (Err(Errno::AGAIN), Busy::Refuse) => Err(refused()),
-        (Err(Errno::AGAIN), Busy::Wait(say)) => {
-            say();
-            rustix::io::retry_on_intr(|| rustix::fs::flock(file, kind)).at("lock", path)
-        }
-        (locked, _) => locked.at("lock", path),
+        Lock::take(&bundles, kind, busy, StoreError::StoreLocked { path: bundles.clone() })
     }
 }
 

@@ -1,6 +1,7 @@
 //! What tests stand on: projects in temporary folders, and the real programs that monprov
 //! provisions. Everything waits for conditions, never for fixed times.
 
+pub mod bundles;
 pub mod by_hand;
 pub mod crash;
 pub mod daemon;

@@ -66,6 +66,18 @@ impl Project {
         self.root.join(path)
     }
 
+    /// Makes the whole project a user's, so that `monprov` can run in it as that user.
+    pub fn give_to(&self, user: u32) {
+        // The project's folder and the temporary folder around it.
+        for folder in [self.root.parent().unwrap(), &self.root] {
+            let status = Command::new("chmod").arg("755").arg(folder).status().unwrap();
+            assert!(status.success());
+        }
+        let owner = format!("{user}:{user}");
+        let status = Command::new("chown").args(["-hR", &owner]).arg(&self.root).status().unwrap();
+        assert!(status.success());
+    }
+
     /// A variable that `monprov` sees in this project.
     #[must_use]
     pub fn env(mut self, name: &str, value: &str) -> Project {
