@@ -20,8 +20,8 @@ mod show;
 mod status;
 mod switch;
 mod table;
-mod up;
 mod unit;
+mod up;
 mod verify;
 mod watch;
 
