@@ -144,3 +144,120 @@ impl fmt::Display for Plan {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::activate::Running;
+    use crate::bundle::manifest::{self, File};
+    use crate::secret::Change;
+
+    fn manifest(services: &[(&str, ServiceKind, &str, &str)], dashboards: &str) -> Manifest {
+        let service = |(name, kind, definition, configuration): &(&str, ServiceKind, &str, &str)| {
+            let service = Service {
+                kind: *kind,
+                port: None,
+                image: None,
+                definition: (*definition).into(),
+                configuration: (*configuration).into(),
+                user: None,
+                reload: None,
+                secrets: BTreeMap::new(),
+                open_secrets: BTreeMap::new(),
+            };
+            ((*name).to_owned(), service)
+        };
+        let file = |sha256: &str| File { sha256: sha256.into(), size: 1, executable: false };
+        let files = [("grafana/dashboards/a.json", dashboards), ("grafana/provisioning/x.yml", "same")];
+        Manifest {
+            schema: manifest::SCHEMA,
+            profile: "prod".into(),
+            runtime: "compose".into(),
+            layers: vec![],
+            settings: serde_json::Value::Null,
+            vars: BTreeMap::new(),
+            secrets: Default::default(),
+            services: services.iter().map(service).collect(),
+            inputs: BTreeMap::new(),
+            files: files.iter().map(|(path, sha256)| ((*path).to_owned(), file(sha256))).collect(),
+        }
+    }
+
+    fn observed(services: &[(&str, &str, State)]) -> Observed {
+        let running = |(name, definition, state): &(&str, &str, State)| {
+            let definition = Some((*definition).to_owned());
+            ((*name).to_owned(), Running { state: state.clone(), definition, since: None, restarts: 0 })
+        };
+        Observed(services.iter().map(running).collect())
+    }
+
+    use ServiceKind::{Alertmanager, Exporter, Grafana, Prometheus};
+
+    #[test]
+    fn each_service_gets_the_least_that_its_change_needs() {
+        let old = manifest(
+            &[
+                ("alertmanager", Alertmanager, "d", "c"),
+                ("exporter", Exporter, "d", "c"),
+                ("grafana", Grafana, "d", "c"),
+                ("gone", Exporter, "d", "c"),
+                ("prometheus", Prometheus, "d", "c"),
+                ("wrapped", Exporter, "d", "c"),
+            ],
+            "one",
+        );
+        let new = manifest(
+            &[
+                ("alertmanager", Alertmanager, "d", "c"),
+                ("exporter", Exporter, "d2", "c"),
+                // Its dashboards are others, nothing else.
+                ("grafana", Grafana, "d", "c2"),
+                ("new", Exporter, "d", "c"),
+                ("prometheus", Prometheus, "d", "c2"),
+                ("wrapped", Exporter, "d", "c2"),
+            ],
+            "two",
+        );
+        let well = |name| (name, "d", State::Healthy);
+        let runs =
+            observed(&["alertmanager", "exporter", "grafana", "gone", "prometheus", "wrapped"].map(well));
+        let plan = Plan::new(&[&old], &new, &runs, &Changes::new(), true);
+        assert_eq!(plan.to_string(), "create new; reload prometheus; restart exporter, wrapped; remove gone");
+        assert_eq!(plan.having(Step::Keep).collect::<Vec<_>>(), ["alertmanager", "grafana"]);
+
+        // Swarm pins configuration to a container.
+        let plan = Plan::new(&[&old], &new, &runs, &Changes::new(), false);
+        assert!(plan.to_string().contains("restart exporter, prometheus, wrapped"));
+
+        // Where a killed run may have shown another bundle to a service, that counts too.
+        let plan = Plan::new(&[&new, &old], &new, &runs, &Changes::new(), true);
+        assert_eq!(plan.0.get("prometheus"), Some(&Step::Reload));
+    }
+
+    #[test]
+    fn what_has_ended_is_started_and_what_runs_as_it_should_is_left_alone() {
+        let bundle = manifest(&[("a", Exporter, "d", "c"), ("b", Exporter, "d", "c")], "");
+        let plan = |state: State| {
+            let runs = observed(&[("a", "d", state), ("b", "d", State::Healthy)]);
+            Plan::new(&[&bundle], &bundle, &runs, &Changes::new(), true)
+        };
+        assert_eq!(plan(State::Failed("exit code 1".into())).to_string(), "restart a");
+        for state in [State::Running, State::Unhealthy("slow".into()), State::Absent("no program".into())] {
+            assert!(plan(state).is_idle());
+        }
+    }
+
+    #[test]
+    fn secrets_are_taken_over_as_their_files_are_read() {
+        let bundle = manifest(&[("a", Exporter, "d", "c")], "");
+        let step = |needs: Uptake| {
+            let change = Change { files: BTreeSet::new(), secrets: BTreeSet::new(), needs };
+            let changes = Changes::from([("a".to_owned(), change)]);
+            let runs = observed(&[("a", "d", State::Healthy)]);
+            Plan::new(&[&bundle], &bundle, &runs, &changes, true).0.get("a").copied().unwrap()
+        };
+        assert_eq!(step(Uptake::Nothing), Step::Keep);
+        assert_eq!(step(Uptake::Reload), Step::Reload);
+        assert_eq!(step(Uptake::Restart), Step::Restart);
+    }
+}

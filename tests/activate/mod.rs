@@ -1,6 +1,7 @@
 //! `switch` and its kin on real programs: what they promise when all goes well, when a program
 //! refuses, when somebody lies, and when they are killed.
 
+mod compose;
 mod killed;
 mod lies;
 mod switch;

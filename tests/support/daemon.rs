@@ -97,6 +97,10 @@ impl Daemon {
         }
     }
 
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     fn group(&self) -> Pid {
         Pid::from_child(&self.child)
     }

@@ -5,6 +5,7 @@ pub mod bundles;
 pub mod by_hand;
 pub mod crash;
 pub mod daemon;
+pub mod dockerd;
 pub mod http;
 pub mod parts;
 pub mod project;

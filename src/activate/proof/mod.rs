@@ -297,21 +297,30 @@ impl<R: Runtime + ?Sized> Prover<'_, R> {
     }
 
     fn see(&self, bundle: &Bundle) -> Result<Seen, RuntimeError> {
-        let address = |kind: ServiceKind| -> Result<Option<(&str, Result<String, String>)>, RuntimeError> {
-            let Some((name, port)) = bundle.service_of(kind) else { return Ok(None) };
-            let address = self.runtime.address(name, port)?;
-            let unreachable = || format!("its port {port} can't be reached from here");
-            Ok(Some((name, address.ok_or_else(unreachable))))
+        let client = self.client;
+        let grafana = |address: &str| {
+            let service = bundle.service_of(ServiceKind::Grafana).map(|(name, _)| name).unwrap_or_default();
+            grafana::Seen::read(client, address, bundle, self.state, service)
         };
         Ok(Seen {
-            prometheus: address(ServiceKind::Prometheus)?
-                .map(|(_, a)| a.and_then(|a| prometheus::Seen::read(self.client, &a))),
-            alertmanager: address(ServiceKind::Alertmanager)?
-                .map(|(_, a)| a.and_then(|a| alertmanager::Seen::read(self.client, &a))),
-            grafana: address(ServiceKind::Grafana)?.map(|(name, a)| {
-                a.and_then(|a| grafana::Seen::read(self.client, &a, bundle, self.state, name))
-            }),
+            prometheus: self.ask(bundle, ServiceKind::Prometheus, |a| prometheus::Seen::read(client, a))?,
+            alertmanager: self
+                .ask(bundle, ServiceKind::Alertmanager, |a| alertmanager::Seen::read(client, a))?,
+            grafana: self.ask(bundle, ServiceKind::Grafana, grafana)?,
         })
+    }
+
+    /// Asks the service of a kind, where the stack has one and it can be reached.
+    fn ask<T>(
+        &self,
+        bundle: &Bundle,
+        kind: ServiceKind,
+        read: impl Fn(&str) -> Result<T, String>,
+    ) -> Result<Option<Result<T, String>>, RuntimeError> {
+        let Some((name, port)) = bundle.service_of(kind) else { return Ok(None) };
+        let address = self.runtime.address(name, port)?;
+        let address = address.ok_or_else(|| format!("its port {port} can't be reached from here"));
+        Ok(Some(address.and_then(|address| read(&address))))
     }
 
     /// What is wrong, with the last words of the services that it is about.

@@ -231,7 +231,7 @@ new_in_a_later_version: { x: 1 }
             ("environment: prod", "environment: dev", "global.external_labels.environment"),
             ("severity = \"critical\"", "severity=~\"critical\"", "route.routes[0].matchers[0]"),
             ("continue: true }]", "continue: true }, { receiver: pager }]", "route.routes has 1 entries"),
-            ("continue: false", "continue: false, group_wait: 10s", "route.group_wait"),
+            ("continue: false", "continue: false\n  group_wait: 10s", "route.group_wait"),
             ("continue: true", "continue: true, mute_time_intervals: [night]", "mute_time_intervals"),
             ("continue: true", "continue: false", "route.routes[0].continue"),
             ("- name: pager", "- name: other", "receivers[1].name"),

@@ -73,13 +73,12 @@ pub(super) fn check(look: &Look<'_>, checks: &mut Vec<Check>) {
     }
     let ours = look.bundle.text(FILE).map_err(|e| e.to_string()).and_then(|text| model::read(&text));
     match (ours, model::read(&seen.configuration)) {
-        (Ok(ours), Ok(theirs)) => match model::difference(&ours, &theirs) {
-            Some(difference) => {
+        (Ok(ours), Ok(theirs)) => {
+            if let Some(difference) = model::difference(&ours, &theirs) {
                 let what = format!("runs another configuration: {difference}");
                 return checks.push(Check::waiting(name, &what, patience));
             }
-            None => {}
-        },
+        }
         (Err(why), _) => return checks.push(Check::wrong(name, &format!("{FILE}: {why}"))),
         (_, Err(why)) => {
             let what = format!("answers with a configuration that can't be read: {why}");

@@ -1,0 +1,219 @@
+//! The same promises under Docker Compose, on a real engine.
+
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::support::dockerd::Dockerd;
+use crate::support::project::{Output, Project};
+
+struct Stack {
+    engine: Dockerd,
+    project: Project,
+}
+
+const PROMETHEUS: &str = "http://127.0.0.1:19090";
+
+impl Stack {
+    fn new() -> Stack {
+        let engine = Dockerd::start();
+        let project = Project::empty()
+            .env("DOCKER_HOST", &engine.host())
+            .env("PATH", "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin")
+            .env("TOKEN", "first-token")
+            .env("OPEN", "open-secret");
+        Stack { engine, project }
+    }
+
+    fn monprov(&self, args: &str) -> Output {
+        let command: Command = self.project.command(args.split_whitespace());
+        self.project.output(self.engine.enter(&command))
+    }
+
+    fn switch(&self, profile: &str) -> Output {
+        self.project.write("profiles/prod.toml", profile);
+        self.monprov("switch prod --oracle off --deadline 60s")
+    }
+
+    /// Container by service, with its start: what a restart changes.
+    fn containers(&self) -> Vec<String> {
+        let ids = self.engine.docker(&["ps", "--quiet", "--no-trunc"]);
+        let mut all: Vec<String> = ids
+            .lines()
+            .map(|id| {
+                let format =
+                    "{{index .Config.Labels \"com.docker.compose.service\"}} {{.Id}} {{.State.StartedAt}}";
+                self.engine.docker(&["inspect", "--format", format, id])
+            })
+            .collect();
+        all.sort();
+        all
+    }
+
+    fn services(&self) -> Vec<String> {
+        self.containers().iter().map(|c| c.split(' ').next().unwrap().to_owned()).collect()
+    }
+
+    fn api(&self, path: &str) -> Value {
+        serde_json::from_str(&self.engine.get(&format!("{PROMETHEUS}/api/v1/{path}")).unwrap()).unwrap()
+    }
+
+    fn expression(&self) -> String {
+        self.api("rules")["data"]["groups"][0]["rules"][0]["query"].as_str().unwrap().to_owned()
+    }
+}
+
+fn profile(threshold: u32) -> String {
+    format!(
+        r#"
+[stack]
+runtime = "compose"
+network = {{ name = "monprov-test" }}
+
+[build]
+images = "any"
+
+[prometheus]
+scrape_interval = "1s"
+scrape_timeout = "1s"
+evaluation_interval = "1s"
+
+[services.prometheus]
+kind = "prometheus"
+image = "test/prometheus:v2.42.0"
+port = 9090
+publish = 19090
+health = {{ interval = "1s", start_period = "1s" }}
+
+[services.alertmanager]
+kind = "alertmanager"
+image = "test/alertmanager:v0.25.0"
+port = 9093
+publish = 0
+health = {{ interval = "1s", start_period = "1s" }}
+
+[scrapes.prometheus]
+service = "prometheus"
+
+[scrapes.alertmanager]
+service = "alertmanager"
+
+[services.reader]
+image = "test/tool:v1.0.0"
+user = "1000"
+entrypoint = ["/bin/sh", "-c"]
+args = ['echo "token $TOKEN"; trap "exit 0" TERM; sleep 100000 & wait']
+environment = {{ TOKEN = "${{secret.token}}" }}
+
+[services.opened]
+image = "test/tool:v1.0.0"
+args = ['echo "open $OPEN"; trap "exit 0" TERM; sleep 100000 & wait']
+environment = {{ OPEN = "${{secret.open}}" }}
+allow_env = true
+
+[secrets]
+token = {{ env = "TOKEN" }}
+open = {{ env = "OPEN" }}
+
+[alertmanager]
+channel = "hook"
+
+[channels.hook.webhook]
+url = "http://127.0.0.1:1/hook"
+
+[alerts.Load]
+group = "default"
+expr = "prometheus_tsdb_head_series > ${{threshold}}"
+threshold = {threshold}
+severity = "warning"
+"#
+    )
+}
+
+#[test]
+fn a_stack_lives_through_everything_on_a_real_engine() {
+    let mut stack = Stack::new();
+
+    // Nothing is touched, and nobody blamed, for what lies around the stack.
+    let external = profile(100).replace("name = \"monprov-test\"", "name = \"elsewhere\", external = true");
+    let failed = stack.switch(&external).exits(1);
+    assert!(failed.stderr.contains("docker network create elsewhere"), "{}", failed.stderr);
+    let failed = stack.switch(&profile(100).replace("test/tool:v1.0.0", "test/none:v1.0.0")).exits(1);
+    assert!(failed.stderr.contains("the image test/none:v1.0.0"), "{}", failed.stderr);
+
+    // A first activation that fails leaves nothing running, although `compose up` says 0.
+    let dies = profile(100)
+        .replace("[services.alertmanager]", "[services.alertmanager]\nargs = ['--log.level=loud']");
+    let failed = stack.switch(&dies).exits(5);
+    assert!(failed.stderr.contains("alertmanager"), "{}", failed.stderr);
+    assert!(failed.stderr.contains("loud"), "{}", failed.stderr);
+    assert!(failed.stderr.contains("nothing runs, as before"), "{}", failed.stderr);
+    assert_eq!(stack.services(), [""; 0]);
+
+    let first = stack.switch(&profile(100)).succeeds();
+    assert!(first.stderr.contains("prometheus has 2 of 2 targets up"), "{}", first.stderr);
+    assert_eq!(stack.services(), ["alertmanager", "opened", "prometheus", "reader"]);
+    let log = |service: &str| stack.engine.docker(&["logs", &format!("monprov-prod_{service}_1")]);
+    assert_eq!(log("reader"), "token first-token");
+    assert_eq!(log("opened"), "open open-secret");
+    let before = stack.containers();
+
+    // A threshold: reloaded, nothing restarted, no scrape lost.
+    let changed = stack.switch(&profile(500)).succeeds();
+    assert!(changed.stderr.contains("reload    prometheus ✓"), "{}", changed.stderr);
+    assert_eq!(stack.expression(), "prometheus_tsdb_head_series > 500");
+    assert_eq!(stack.containers(), before);
+    stack.monprov("status prod").succeeds();
+
+    // A rule that only the real Prometheus refuses.
+    let newer = profile(700).replace("v2.42.0\"", "v2.42.0\"\nversion = \"3.0.0\"")
+        + "[groups.default]\nquery_offset = \"1m\"\n";
+    let failed = stack.switch(&newer).exits(5);
+    assert!(failed.stderr.contains("field query_offset not found"), "{}", failed.stderr);
+    assert!(failed.stderr.contains("is marked as failed"), "{}", failed.stderr);
+    assert_eq!(stack.expression(), "prometheus_tsdb_head_series > 500");
+    assert_eq!(stack.containers(), before);
+    assert_eq!(stack.api("query?query=min_over_time(up[20s])")["data"]["result"][0]["value"][1], "1");
+
+    // Back, and to what was before nothing.
+    stack.monprov("rollback prod").succeeds();
+    assert_eq!(stack.expression(), "prometheus_tsdb_head_series > 100");
+    assert_eq!(stack.containers(), before);
+
+    // Only the service that changed is made anew.
+    let slower = profile(100).replace("echo \"open", "echo \"very open");
+    stack.switch(&slower).succeeds();
+    let changed: Vec<String> = stack
+        .containers()
+        .into_iter()
+        .filter(|c| !before.contains(c))
+        .map(|c| c.split(' ').next().unwrap().to_owned())
+        .collect();
+    assert_eq!(changed, ["opened"]);
+
+    // A rotated secret.
+    stack.project = std::mem::replace(&mut stack.project, Project::empty()).env("TOKEN", "second-token");
+    let rotated = stack.switch(&slower).succeeds();
+    assert!(rotated.stderr.contains("restart reader"), "{}", rotated.stderr);
+    let log = |service: &str| stack.engine.docker(&["logs", &format!("monprov-prod_{service}_1")]);
+    assert_eq!(log("reader"), "token second-token");
+
+    // What somebody does by hand is seen and mended.
+    stack.engine.docker(&["rm", "--force", "monprov-prod_reader_1"]);
+    let drift = stack.monprov("status prod").exits(1);
+    assert!(drift.stderr.contains("reader does not run"), "{}", drift.stderr);
+    let mended = stack.switch(&slower).succeeds();
+    assert!(mended.stderr.contains("create reader"), "{}", mended.stderr);
+    stack.monprov("status prod").succeeds();
+
+    stack.monprov("down prod").succeeds();
+    assert_eq!(stack.services(), [""; 0]);
+    assert!(stack.engine.docker(&["volume", "ls"]).contains("prometheus-data"));
+    assert_eq!(stack.engine.docker(&["network", "ls", "--quiet", "--filter", "name=monprov-test"]), "");
+    // And up again, with the data that was there.
+    stack.switch(&slower).succeeds();
+
+    stack.engine.kill();
+    let failed = stack.project.run("status prod").exits(1);
+    assert!(failed.stderr.contains("start Docker"), "{}", failed.stderr);
+}
