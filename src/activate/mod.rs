@@ -11,6 +11,7 @@ pub mod plan;
 pub mod process;
 pub mod proof;
 pub mod sequence;
+pub mod sync;
 
 use std::collections::BTreeMap;
 use std::time::SystemTime;

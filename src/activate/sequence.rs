@@ -110,8 +110,8 @@ pub struct Activator<'a> {
 }
 
 /// Why a stack did not become what it should.
-struct Trouble {
-    why: Vec<String>,
+pub(super) struct Trouble {
+    pub(super) why: Vec<String>,
     blames_bundle: bool,
 }
 
@@ -227,7 +227,12 @@ impl Activator<'_> {
     }
 
     /// From the hand-over of secrets to the proof.
-    fn take(&mut self, way: &Way<'_>, before: &Before, to: Option<&str>) -> Result<Report, Trouble> {
+    pub(super) fn take(
+        &mut self,
+        way: &Way<'_>,
+        before: &Before,
+        to: Option<&str>,
+    ) -> Result<Report, Trouble> {
         let Way { client, bundle, resolved, plan } = *way;
         let hand_over = resolved.map(|r| HandOver::new(&bundle.manifest, r)).transpose()?;
         let mut handed = None;
@@ -371,7 +376,7 @@ impl Activator<'_> {
         }
     }
 
-    fn prover<'b>(&self, client: &'b Client, state: &'b Path) -> Prover<'b, dyn Runtime + 'b>
+    pub(super) fn prover<'b>(&self, client: &'b Client, state: &'b Path) -> Prover<'b, dyn Runtime + 'b>
     where
         Self: 'b,
     {
@@ -387,11 +392,11 @@ impl Activator<'_> {
 
 /// What is on its way to be what runs.
 #[derive(Clone, Copy)]
-struct Way<'a> {
-    client: &'a Client,
-    bundle: &'a Bundle,
-    resolved: Option<&'a Resolved>,
-    plan: &'a Plan,
+pub(super) struct Way<'a> {
+    pub(super) client: &'a Client,
+    pub(super) bundle: &'a Bundle,
+    pub(super) resolved: Option<&'a Resolved>,
+    pub(super) plan: &'a Plan,
 }
 
 /// What is needed to restore what ran before.

@@ -8,16 +8,18 @@ use clap::{Args, Subcommand};
 use jiff::{Timestamp, tz::TimeZone};
 use serde_json::json;
 
-use super::environment;
+use super::activate::proved;
 use super::output::{Output, plural};
 use super::table::table;
-use crate::engine::secrets::{self, Declared};
+use super::{environment, exit};
+use crate::activate::sync::Sync as Taken;
+use crate::engine::secrets::{self, Declared, Mode};
 use crate::engine::{Failure, Options};
 use crate::oracle::Oracle;
 use crate::project::Project;
 use crate::secret::{Changes, SecretGeneration, Source};
 use crate::stack::{SecretSource, Uptake};
-use crate::store::Busy;
+use crate::store::NO_RUNTIME;
 
 #[derive(Debug, Args)]
 pub(super) struct Secrets {
@@ -31,7 +33,7 @@ enum Verb {
     List(Profile),
     /// Resolve every secret and hold it against its constraints; hands nothing over
     Check(Profile),
-    /// Take today's values over, and say what each service has to do about it
+    /// Take today's values over: services are reloaded or restarted where they have to be
     Sync(Sync),
     /// List what was handed over when
     History(History),
@@ -53,6 +55,9 @@ struct Sync {
     /// Say what would change, but hand nothing over
     #[arg(long)]
     dry_run: bool,
+    /// `none`: only hand the values over; something else reloads and restarts the services
+    #[arg(long, value_name = "RUNTIME", value_parser = [NO_RUNTIME])]
+    runtime: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -71,11 +76,11 @@ impl Profile {
 impl Secrets {
     pub(super) fn run(&self, project: &Project, output: &mut Output) -> Result<ExitCode, Failure> {
         match &self.verb {
-            Verb::List(verb) => verb.list(project, output),
-            Verb::Check(verb) => verb.check(project, output),
-            Verb::Sync(verb) => verb.run(project, output),
-            Verb::History(verb) => verb.run(project, output),
-        }?;
+            Verb::List(verb) => verb.list(project, output)?,
+            Verb::Check(verb) => verb.check(project, output)?,
+            Verb::Sync(verb) => return verb.run(project, output),
+            Verb::History(verb) => verb.run(project, output)?,
+        }
         Ok(ExitCode::SUCCESS)
     }
 }
@@ -148,38 +153,59 @@ impl Profile {
 }
 
 impl Sync {
-    fn run(&self, project: &Project, output: &Output) -> Result<(), Failure> {
+    fn run(&self, project: &Project, output: &Output) -> Result<ExitCode, Failure> {
         let profile = &self.profile.profile;
         let options = self.profile.options()?;
-        let mut say = || output.line("waiting", "another run is changing this profile");
-        let synced = secrets::sync(project, profile, &options, self.dry_run, Busy::Wait(&mut say))?;
+        let mode = match (self.dry_run, &self.runtime) {
+            (true, _) => Mode::DryRun,
+            (false, Some(_)) => Mode::HandOver,
+            (false, None) => Mode::Act,
+        };
+        let mut say = |what: &str, text: &str| output.line(what, text);
+        let synced = secrets::sync(project, profile, &options, mode, &mut say)?;
+        let failed = match &synced.services {
+            Some(Taken::Failed { why }) => Some(why.as_slice()),
+            _ => None,
+        };
+        let code = if failed.is_some() { ExitCode::from(exit::FAILED) } else { ExitCode::SUCCESS };
         if output.json {
             output.json(&json!({
                 "bundle": synced.bundle.path(),
                 "generation": synced.generation.as_ref().map(|generation| generation.number),
-                "written": !self.dry_run,
+                "written": mode != Mode::DryRun,
                 "services": synced.changes,
+                "told": matches!(synced.services, Some(Taken::Done { .. })),
+                "failed": failed,
             }));
-            return Ok(());
+            return Ok(code);
         }
         output.findings_if_any(synced.report);
-        match (&synced.generation, synced.changes.len()) {
-            (Some(generation), 0) => {
+        let services = plural(synced.changes.len(), "service");
+        match (&synced.generation, synced.changes.is_empty()) {
+            (Some(generation), true) => {
                 output.line("secrets", &format!("unchanged since generation {}", generation.number));
             }
-            (Some(generation), n) => {
-                let services = plural(n, "service");
+            (Some(generation), false) => {
                 output.line("secrets", &format!("generation {}, new for {services}", generation.number));
             }
-            (None, 0) => output.line("secrets", "nothing would change"),
-            (None, n) => {
-                output.line("secrets", &format!("{} would get new values (--dry-run)", plural(n, "service")));
-            }
+            (None, true) => output.line("secrets", "nothing would change"),
+            (None, false) => output.line("secrets", &format!("{services} would get new values (--dry-run)")),
         }
         if !synced.changes.is_empty() {
             output.result(&table(&["SERVICE", "NEEDS", "SECRETS", "FILES"], rows(&synced.changes)));
         }
-        Ok(())
+        match &synced.services {
+            Some(Taken::Done { report, .. }) => proved(report, output),
+            Some(Taken::Idle) => output.line("services", "none runs: the next start finds the new values"),
+            _ => {}
+        }
+        if let Some(why) = failed {
+            output.error(&anyhow::anyhow!(
+                "the values are handed over, but not all is well:\n   {}\n   = `monprov secrets sync {profile}` tries again",
+                why.join("\n   ")
+            ));
+        }
+        Ok(code)
     }
 }
 

@@ -8,6 +8,7 @@ use crate::activate::compose::Compose;
 use crate::activate::process::ProcessRuntime;
 use crate::activate::proof;
 use crate::activate::sequence::{Activation, Activator, Error, Outlook, Request, Say};
+use crate::activate::sync::Sync;
 use crate::activate::{Bundle, Observed, Runtime};
 use crate::bundle::manifest::Manifest;
 use crate::diagnostic::has_errors;
@@ -122,6 +123,20 @@ fn runtime(store: &Store, bundle: &Bundle) -> Result<Box<dyn Runtime>, Failure> 
         )
         .into()),
     }
+}
+
+/// Hands rotated secrets to what runs of a bundle.
+pub fn sync(
+    lock: &mut ProfileLock,
+    bundle: &Bundle,
+    secrets: &Resolved,
+    say: &mut Say<'_>,
+) -> Result<Sync, Failure> {
+    let runtime = runtime(lock.store(), bundle)?;
+    let resolve = |_: &Manifest| Err(String::new());
+    Activator { lock, runtime: &*runtime, resolve: &resolve, deadline: DEADLINE, say }
+        .sync(bundle, secrets)
+        .map_err(failure)
 }
 
 /// Stops everything of a profile. `None`: nothing of it runs.

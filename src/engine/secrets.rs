@@ -3,13 +3,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Failure, Options, Report, load, resolve_secrets};
+use super::{Failure, Options, Report, activate, load, resolve_secrets};
 use crate::activate::Bundle;
+use crate::activate::sequence::Say;
+use crate::activate::sync::Sync;
 use crate::diagnostic::has_errors;
 use crate::project::Project;
 use crate::secret::{self, Changes, HandOver, Resolved, SecretGeneration};
 use crate::stack::{SecretSource, resolve};
-use crate::store::{Busy, Store, StorePath};
+use crate::store::{Busy, NO_RUNTIME, Store, StorePath};
 
 /// A secret as the profile declares it and as it was last handed over.
 #[derive(Debug)]
@@ -67,6 +69,17 @@ pub fn check(project: &Project, profile: &str, options: &Options) -> Result<(Res
     Err(Failure::Refused(Box::new(report)))
 }
 
+/// How rotated values are taken over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// Services are reloaded and restarted where they have to be.
+    Act,
+    /// The values are handed over; somebody else tells the services.
+    HandOver,
+    /// Nothing is written.
+    DryRun,
+}
+
 /// What taking today's values over did, or would do.
 #[derive(Debug)]
 pub struct Synced {
@@ -74,19 +87,25 @@ pub struct Synced {
     pub changes: Changes,
     /// `None` where nothing was written.
     pub generation: Option<SecretGeneration>,
+    /// What the services did about it; `None` where nobody told them.
+    pub services: Option<Sync>,
     pub report: Report,
 }
 
-/// Hands today's values to the services of the generation that runs.
+/// Hands today's values to the services of the current generation.
 pub fn sync(
     project: &Project,
     profile: &str,
     options: &Options,
-    dry_run: bool,
-    busy: Busy<'_>,
+    mode: Mode,
+    say: &mut Say<'_>,
 ) -> Result<Synced, Failure> {
     let store = Store::open(&project.state)?;
-    let lock = if dry_run { None } else { Some(store.lock_profile(profile, busy)?) };
+    let mut wait = || say("waits", &format!("another run is changing `{profile}`"));
+    let lock = match mode {
+        Mode::DryRun => None,
+        _ => Some(store.lock_profile(profile, Busy::Wait(&mut wait))?),
+    };
     let current = store.current(profile)?.ok_or_else(|| {
         anyhow::anyhow!("nothing of `{profile}` was activated: there is no service to hand secrets to")
     })?;
@@ -95,16 +114,24 @@ pub fn sync(
         .ok_or_else(|| anyhow::anyhow!("the bundle {} is not in the store any more", current.bundle))?;
     let opened = Bundle::open(bundle.clone())?;
     let secrets = &opened.manifest.secrets;
-    let mut resolved = resolve_secrets(project, profile, secrets, options, !dry_run);
+    let mut resolved = resolve_secrets(project, profile, secrets, options, mode != Mode::DryRun);
     let report = Report { findings: std::mem::take(&mut resolved.findings), ..Report::default() };
     if has_errors(&report.findings) {
         return Err(Failure::Refused(Box::new(report)));
     }
     let hand_over = HandOver::new(&opened.manifest, &resolved)?;
-    let Some(lock) = lock else {
-        return Ok(Synced { bundle, changes: hand_over.changes(&project.state), generation: None, report });
+    let changes = secret::outstanding(store.directory(), &hand_over)?;
+    let mut synced = Synced { bundle: bundle.clone(), changes, generation: None, services: None, report };
+    let Some(mut lock) = lock else { return Ok(synced) };
+    if mode == Mode::Act && current.runtime != NO_RUNTIME {
+        synced.services = Some(activate::sync(&mut lock, &opened, &resolved, say)?);
+    }
+    synced.generation = match &synced.services {
+        None | Some(Sync::Idle) => {
+            let generation = secret::sync(&lock, &bundle, &hand_over, &resolved)?;
+            Some(secret::taken_up(&lock, generation)?)
+        }
+        Some(_) => secret::last(store.directory(), profile)?,
     };
-    let generation = secret::sync(&lock, &bundle, &hand_over, &resolved)?;
-    let generation = secret::taken_up(&lock, generation)?;
-    Ok(Synced { bundle, changes: generation.changes.clone(), generation: Some(generation), report })
+    Ok(synced)
 }
