@@ -339,6 +339,11 @@ impl Activator<'_> {
     /// Nothing ran before, so nothing may be left running.
     fn end(&mut self) -> Result<(), Trouble> {
         self.runtime.stop()?;
+        let left: Vec<String> = self.runtime.observe()?.0.into_keys().collect();
+        if !left.is_empty() {
+            let why = vec![format!("{} could not be stopped", left.join(", "))];
+            return Err(Trouble { why, blames_bundle: false });
+        }
         self.lock.remove_live()?;
         secret::wipe(self.lock.store().directory(), self.lock.profile())?;
         Ok(())

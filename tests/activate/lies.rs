@@ -36,28 +36,47 @@ fn about_an_annotation() {
     is_found_out(&Profile { more, ..Profile::default() });
 }
 
-/// Somebody edits what runs behind monprov's back: `status` says so.
+/// Somebody changes what runs behind monprov's back: `status` says what, and a switch to what
+/// is current mends it.
 #[test]
 fn drift_is_seen_by_status() {
     let stack = Stack::start();
-    // The daemon has another configuration than the bundle: it reloads a bundle that is not current.
-    stack.write(&Profile { threshold: 900, ..Profile::default() });
-    let built = stack.project().run("build dev --oracle off").succeeds();
-    let name = built.last_line().rsplit('/').next().unwrap().to_owned();
-    let live = stack.project().path(".monprov/run/dev/live");
-    std::fs::remove_file(&live).unwrap();
-    std::os::unix::fs::symlink(format!("../../store/{name}"), &live).unwrap();
-    let url = format!("http://127.0.0.1:{}/-/reload", stack.prometheus);
-    assert_eq!(crate::support::http::post(&url, "").unwrap().0, 200);
+    let changed = |threshold, severity, more: &str| Profile { threshold, severity, more: more.into() };
+    for (other, seen) in [
+        (
+            changed(900, "warning", ""),
+            "prometheus runs other rules: `Load` has the expression prometheus_tsdb_head_series > 900",
+        ),
+        (
+            changed(100, "warning", "[scrapes.more]\ntargets = [\"127.0.0.1:1\"]\n"),
+            "prometheus runs another configuration: scrape_configs has 1 entries, 2 run",
+        ),
+        (
+            changed(100, "critical", ""),
+            "alertmanager runs another configuration: route.routes[0].matchers[0]",
+        ),
+    ] {
+        // The daemons reload a bundle that is not current.
+        stack.write(&other);
+        let built = stack.project().run("build dev --oracle off").succeeds();
+        let name = built.last_line().rsplit('/').next().unwrap().to_owned();
+        let live = stack.project().path(".monprov/run/dev/live");
+        let current = std::fs::read_link(&live).unwrap();
+        let point = |target: &std::path::Path| {
+            std::fs::remove_file(&live).unwrap();
+            std::os::unix::fs::symlink(target, &live).unwrap();
+        };
+        point(format!("../../store/{name}").as_ref());
+        for port in [stack.prometheus, stack.alertmanager] {
+            let answer = crate::support::http::post(&format!("http://127.0.0.1:{port}/-/reload"), "");
+            assert_eq!(answer.unwrap().0, 200);
+        }
+        point(&current);
 
-    let status = stack.project().run("status dev").exits(1);
-    assert!(status.stderr.contains("drift"), "{}", status.stderr);
-    assert!(
-        status.stderr.contains("`Load` has the expression prometheus_tsdb_head_series > 900"),
-        "{}",
-        status.stderr
-    );
-    // And an activation of the current bundle mends it.
-    stack.switch(&Profile::default(), "").succeeds();
-    assert_eq!(stack.expression(), "prometheus_tsdb_head_series > 100");
+        let status = stack.project().run("status dev").exits(1);
+        assert!(status.stderr.contains(seen), "{}", status.stderr);
+        stack.switch(&Profile::default(), "").succeeds();
+        assert_eq!(stack.expression(), "prometheus_tsdb_head_series > 100");
+        stack.is_well();
+    }
 }
