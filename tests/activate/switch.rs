@@ -15,9 +15,10 @@ fn a_threshold_is_reloaded_without_a_restart_and_proved() {
 
     let switched = stack.switch(&changed, "-m more").succeeds();
     for line in [
+        "threshold 100 → 500",
         "live      generation 1 → 2",
         "reload    prometheus ✓",
-        "-dev (1 rules)",
+        "-dev (1 rule)",
         "prometheus has 1 of 1 targets up",
         "current   generation 2",
     ] {
