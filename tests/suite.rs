@@ -15,6 +15,7 @@ mod support;
 mod alerting;
 mod boundaries;
 mod build;
+mod canaries;
 mod catalogs;
 mod check;
 mod crash;

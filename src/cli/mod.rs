@@ -146,6 +146,7 @@ mod exit {
 
 /// Runs the program.
 pub fn run() -> ExitCode {
+    leave_no_core();
     if let Some(ended) = process::internal(std::env::args_os()) {
         return ended.unwrap_or_else(|error| {
             Output::new(output::Color::Never, false, false).error(&error);
@@ -170,6 +171,16 @@ pub fn run() -> ExitCode {
             let refused = error.downcast_ref::<StoreError>().is_some_and(StoreError::is_refusal);
             ExitCode::from(if refused { exit::REFUSED } else { exit::FAILED })
         }
+    }
+}
+
+/// A core dump would hold every secret that was resolved. Programs started from here may still
+/// raise the limit again.
+fn leave_no_core() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = Rlimit { current: Some(0), ..getrlimit(Resource::Core) };
+    if let Err(error) = setrlimit(Resource::Core, limit) {
+        tracing::debug!(%error, "cores can't be switched off");
     }
 }
 

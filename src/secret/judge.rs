@@ -77,8 +77,7 @@ pub(super) fn judge(name: &str, origin: &Origin, constraints: &Constraints, secr
 /// `example-smtp-password`, `xxxx`.
 fn is_placeholder(value: &str) -> bool {
     let plain: String = value.to_lowercase().chars().filter(char::is_ascii_alphanumeric).collect();
-    const WHOLE: [&str; 22] = [
-        "",
+    const WHOLE: [&str; 21] = [
         "admin",
         "changeit",
         "changethis",
@@ -101,14 +100,13 @@ fn is_placeholder(value: &str) -> bool {
         "test",
         "todo",
     ];
-    let mut letters = plain.chars();
-    let first = letters.next();
+    let first = value.chars().next();
     let bracketed = [("<", ">"), ("{{", "}}"), ("${", "}"), ("[", "]")];
     WHOLE.contains(&plain.trim_end_matches(|c: char| c.is_ascii_digit()))
         || ["changeme", "replaceme", "example"].iter().any(|word| plain.starts_with(word))
         || (plain.starts_with("your") && plain.ends_with("here"))
-        || plain.chars().eq(('0'..='9').cycle().skip(1).take(plain.len()))
-        || letters.all(|c| Some(c) == first)
+        || !plain.is_empty() && plain.chars().eq(('0'..='9').cycle().skip(1).take(plain.len()))
+        || value.chars().all(|c| Some(c) == first)
         || bracketed.iter().any(|(open, close)| value.starts_with(open) && value.ends_with(close))
 }
 
@@ -136,9 +134,15 @@ mod tests {
         ] {
             assert!(is_placeholder(value), "{value}");
         }
-        for value in
-            ["correct horse battery staple", "hunter2!", "s3cr3t-Kx9", "1357924680", "passage", "yourself"]
-        {
+        for value in [
+            "correct horse battery staple",
+            "hunter2!",
+            "s3cr3t-Kx9",
+            "1357924680",
+            "!@#$%^&*",
+            "passage",
+            "yourself",
+        ] {
             assert!(!is_placeholder(value), "{value}");
         }
     }
