@@ -179,7 +179,10 @@ impl Activator<'_> {
         let hand_over = request.secrets.map(|s| HandOver::new(&bundle.manifest, s)).transpose()?;
         let environment = environment(hand_over.as_ref());
         let target = Target { bundle, environment: &environment };
-        self.runtime.check(&target, &outlook.plan)?;
+        // Who watches sees what is in the way, and the service starts once it is gone.
+        if !request.stay {
+            self.runtime.check(&target, &outlook.plan)?;
+        }
         let before_bundle = self.bundle_of(outlook.current.as_ref())?;
         let state = self.lock.store().directory().to_owned();
         let prover = self.prover(&client, &state);

@@ -2,6 +2,8 @@
 
 use super::activate::{Change, DEADLINE, activate};
 use super::{Failure, Options};
+use crate::activate::Bundle;
+use crate::activate::process::{self, Client};
 use crate::activate::sequence::{Activation, Say};
 use crate::project::Project;
 use crate::store::{Busy, Store, StorePath};
@@ -25,6 +27,8 @@ pub fn start(
     options: &Options,
     say: &mut Say<'_>,
 ) -> Result<Activation, Failure> {
+    Client::new(&project.state, bundle.name().name())
+        .check(&process::processes(&Bundle::open(bundle.clone())?)?)?;
     let mut lock = Store::open(&project.state)?.lock_profile(bundle.name().name(), Busy::Refuse)?;
     let change =
         Change { bundle, rollback: None, message: None, force: true, stay: true, deadline: DEADLINE };
