@@ -6,6 +6,7 @@ pub mod by_hand;
 pub mod crash;
 pub mod daemon;
 pub mod http;
+pub mod openbao;
 pub mod parts;
 pub mod project;
 pub mod resolved;

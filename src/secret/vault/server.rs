@@ -266,7 +266,7 @@ impl Server {
         if let Some(client) = self.nodes.borrow().get(&node) {
             return Ok(client.clone());
         }
-        let client = self.config.tls.client(url).map_err(Fault::Setting)?;
+        let client = self.config.tls.client(url, self.config.timeout).map_err(Fault::Setting)?;
         self.nodes.borrow_mut().insert(node, client.clone());
         Ok(client)
     }

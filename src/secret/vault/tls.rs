@@ -4,6 +4,7 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::{Certificate, Client, Identity, Proxy, Url};
@@ -33,8 +34,10 @@ pub(super) enum Authorities {
 
 impl Tls {
     /// A pool of connections to a node. Nothing is read for one that speaks plain HTTP.
-    pub(super) fn client(&self, node: &Url) -> Result<Client, Trouble> {
-        let mut builder = Client::builder().redirect(reqwest::redirect::Policy::none()).referer(false);
+    pub(super) fn client(&self, node: &Url, timeout: Duration) -> Result<Client, Trouble> {
+        // To connect takes part of a request's time, so that we can tell which of the two failed.
+        let mut builder = Client::builder().connect_timeout(timeout / 2).referer(false);
+        builder = builder.redirect(reqwest::redirect::Policy::none());
         if let Some(proxy) = &self.proxy {
             let wrong = |_| Trouble::new(format!("{} is no URL of a proxy", proxy.by), "http://proxy:3128");
             builder = builder.proxy(Proxy::all(proxy.value.as_str()).map_err(wrong)?);

@@ -30,7 +30,7 @@ pub(in super::super) fn fault(server: &Server, fault: &Fault) -> Trouble {
             format!("write https:// in {by}"),
         ),
         Fault::Silent(time) => Trouble::new(
-            format!("{at} accepts connections but did not answer within {time:?}"),
+            format!("{at} takes connections but gave no answer within {time:?}"),
             "see what it does in its log; VAULT_CLIENT_TIMEOUT sets how long one answer may take",
         ),
         Fault::Cut => Trouble::new(
@@ -58,12 +58,15 @@ fn late(server: &Server, at: &str, last: Option<&Fault>) -> Trouble {
     let deadline = server.config.deadline;
     match last {
         None => Trouble::new(
-            format!("{at} accepts connections but did not answer within {deadline:?}"),
+            format!("{at} gave no answer within {deadline:?}"),
             "see what it does in its log; `vault.deadline` sets how long all answers may take",
         ),
         Some(last) => {
             let Trouble { what, remedy } = fault(server, last);
-            Trouble { what: format!("{what} (tried for {deadline:?}, `vault.deadline`)"), remedy }
+            Trouble {
+                what: format!("{what} (no other try fits into `vault.deadline`, {deadline:?})"),
+                remedy,
+            }
         }
     }
 }
