@@ -6,6 +6,8 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::SystemTime;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 use serde_json::{Value, json};
 
 use super::tls::openssl;
@@ -151,7 +153,11 @@ fn now() -> u64 {
 /// A JWT, signed by `jwt.key` of a folder.
 fn signed(folder: &Path, claims: &Value) -> String {
     let header = json!({ "alg": "ES256", "typ": "JWT" });
-    let text = format!("{}.{}", base64(header.to_string().as_bytes()), base64(claims.to_string().as_bytes()));
+    let text = format!(
+        "{}.{}",
+        BASE64.encode(header.to_string().as_bytes()),
+        BASE64.encode(claims.to_string().as_bytes())
+    );
     let mut command = Command::new("openssl");
     command.args(["dgst", "-sha256", "-sign", "jwt.key"]).current_dir(folder);
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
@@ -164,16 +170,5 @@ fn signed(folder: &Path, claims: &Value) -> String {
         let significant = &number[number.len().saturating_sub(32)..];
         [vec![0; 32 - significant.len()], significant.to_vec()].concat()
     };
-    format!("{text}.{}", base64(&[fixed(r), fixed(s)].concat()))
-}
-
-fn base64(bytes: &[u8]) -> String {
-    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-    let mut text = String::new();
-    for chunk in bytes.chunks(3) {
-        let number = chunk.iter().fold(0_u32, |n, b| n << 8 | u32::from(*b)) << (8 * (3 - chunk.len()));
-        let letter = |n: usize| char::from(LETTERS[(number >> (18 - 6 * n)) as usize & 63]);
-        text.extend((0..=chunk.len()).map(letter));
-    }
-    text
+    format!("{text}.{}", BASE64.encode(&[fixed(r), fixed(s)].concat()))
 }

@@ -115,8 +115,6 @@ fn of_tokens_policies_and_namespaces() {
     bao.policy("other", "path \"secret/data/other\" { capabilities = [\"read\"] }\npath \"kv1/other\" { capabilities = [\"read\"] }");
     let other = bao.token(json!({ "policies": ["other"] }));
     let blind = bao.token(json!({ "policies": ["other"], "no_default_policy": true }));
-    let none =
-        bao.token(json!({ "policies": [] , "no_default_policy": true, "no_parent": true, "meta": {} }));
     let revoked = bao.token(json!({}));
     bao.write("auth/token/revoke", json!({ "token": revoked }));
     let used_up = bao.token(json!({ "num_uses": 1 }));
