@@ -102,6 +102,9 @@ fn a_rollback_goes_back_and_a_second_one_further() {
     project.run(&format!("rollback --to {} {NONE}", &names[0][..12])).succeeds();
     assert_eq!(current(&store), (7, names[0].clone()));
     project.run(&format!("rollback --to .monprov/store/{}/ {NONE}", names[2])).succeeds();
+    store.out_link(&project.path("result"), &store.find(&names[2]).unwrap()).unwrap();
+    let linked = project.run(&format!("activate ./result {NONE}")).succeeds();
+    assert!(linked.stderr.contains("unchanged"), "{}", linked.stderr);
     project.run(&format!("rollback {NONE}")).succeeds();
     assert_eq!(current(&store), (9, names[1].clone()));
     let missing = project.run(&format!("rollback --to 17 {NONE}")).exits(1);
@@ -337,6 +340,53 @@ fn a_full_disk_leaves_what_is_current() {
         [&*format!("1 {} ../generations/prod/1.json", names[0]), &*format!("0 {}", names[1]), "2"]
     );
     assert!(project.read("err").contains("no space is left"), "{}", project.read("err"));
+}
+
+/// No room for one more name, or for only so many: each step fails once.
+#[test]
+fn without_a_free_inode_everything_or_nothing_is_done() {
+    let (project, _, names) = project(&["one", "two"], 1);
+    let monprov = env!("CARGO_BIN_EXE_monprov");
+    let mut outcomes = Vec::new();
+    for free in 0..6 {
+        let script = format!(
+            "set -e; mount -t tmpfs -o nr_inodes=120 tmpfs small; cp -a .monprov/. small; i=0\n\
+             while touch small/f$i 2>/dev/null; do i=$((i+1)); done\n\
+             for n in $(seq {free}); do rm small/f$((i-n)); done\n\
+             code=0; {monprov} activate {two} {NONE} 2>err || code=$?\n\
+             rm small/f*; echo $code $(basename $(readlink small/run/prod/live)) $(readlink small/current/prod)\n\
+             {monprov} verify -q; {monprov} generations prod | head -2 | tail -1 | cut -c 1-2",
+            two = names[1]
+        );
+        std::fs::create_dir_all(project.path("small")).unwrap();
+        let output = Command::new("unshare")
+            .args(["-m", "sh", "-c", &script])
+            .current_dir(project.root())
+            .env("MONPROV_STATE_DIR", project.path("small"))
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        let expected = match said.as_bytes().first() {
+            Some(b'0') => format!("0 {} ../generations/prod/2.json\n*2\n", names[1]),
+            _ => format!("1 {} ../generations/prod/1.json\n*1\n", names[0]),
+        };
+        assert_eq!(said, expected, "{free} free: {}", project.read("err"));
+        outcomes.push(said.starts_with('0'));
+    }
+    assert!(outcomes.contains(&true) && outcomes.contains(&false), "{outcomes:?}");
+}
+
+/// What a power failure may leave where directories are not written in order.
+#[test]
+fn a_link_without_its_generation_is_no_loss() {
+    let (project, store, names) = project(&["one", "two"], 2);
+    std::fs::remove_file(project.path(".monprov/generations/prod/2.json")).unwrap();
+    assert_eq!(store.current("prod").unwrap().unwrap().number, 1);
+    project.run(&format!("activate {} {NONE}", names[1])).succeeds();
+    assert_eq!(current(&store), (2, names[1].clone()));
+    std::fs::remove_file(project.path(".monprov/current/prod")).unwrap();
+    drop(store.lock_profile("prod", Busy::Refuse).unwrap());
+    assert_eq!(current(&store), (2, names[1].clone()));
 }
 
 /// Readers never see anything but a whole generation, while writers are at it.

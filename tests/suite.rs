@@ -35,4 +35,5 @@ mod render;
 mod secrets;
 mod store;
 mod store_faults;
+mod vault;
 mod verify;

@@ -240,7 +240,8 @@ impl Activator<'_> {
             let done = secret::sync(self.lock, &bundle.path, hand_over, resolved)?;
             if !done.changes.is_empty() {
                 let files: usize = done.changes.values().map(|change| change.files.len()).sum();
-                (self.say)("secrets", &format!("{files} written for {} services", done.changes.len()));
+                let services = done.changes.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+                (self.say)("secrets", &format!("{files} written for {services}"));
             }
             handed = Some(done);
         }

@@ -7,13 +7,15 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 
+use super::changes;
 use super::output::Output;
 use super::{environment, exit};
 use crate::activate::plan::Step;
 use crate::activate::proof::{self, Verdict};
 use crate::activate::sequence::{Activation, Outlook};
+use crate::diff;
 use crate::engine::activate::{self as engine, Change};
-use crate::engine::{Failure, Options};
+use crate::engine::{Failure, Options, side};
 use crate::oracle::Oracle;
 use crate::profile::units;
 use crate::project::Project;
@@ -89,6 +91,7 @@ impl How {
         if self.runtime.is_some() {
             return self.record(lock, bundle, rollback, output);
         }
+        announce(lock, bundle, output);
         let message = self.message.as_deref();
         let deadline = Duration::from_millis(self.deadline.0);
         let change = Change { bundle, rollback, message, force: self.force, stay: false, deadline };
@@ -122,6 +125,23 @@ impl How {
         let generation = lock.record(Attempt { bundle, runtime: NO_RUNTIME, message, rollback })?;
         let note = rollback.map(|rollback| format!("back to {}", rollback.to)).unwrap_or_default();
         Ok(done(&generation, &note, output))
+    }
+}
+
+/// What the people on call get to see of it, before anything happens. An old bundle that can't
+/// be read any more stops nobody.
+fn announce(lock: &ProfileLock, bundle: &StorePath, output: &Output) {
+    let store = lock.store();
+    let Ok(Some(current)) = store.current(lock.profile()) else { return };
+    let old = store.path_of(&current.bundle);
+    match (side(store, &old), side(store, bundle)) {
+        (Ok(old), Ok(new)) => {
+            let changes = diff::changes(Some(&old), &new);
+            output.watch(|color| changes::text(&changes, color));
+        }
+        (old, new) => {
+            tracing::warn!(old = old.is_ok(), new = new.is_ok(), "the bundles can't be compared");
+        }
     }
 }
 

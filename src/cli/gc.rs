@@ -28,7 +28,7 @@ impl Gc {
     pub(super) fn run(&self, project: &Project, output: &Output) -> Result<ExitCode, Failure> {
         let store = Store::open(&project.state)?;
         let limits = Limits { keep: self.keep, since: self.older_than };
-        let mut say = || output.line("waits", "a build uses the store");
+        let mut say = || output.line("waits", "another run uses the store");
         let collected = store.gc(limits, self.dry_run, Busy::Wait(&mut say))?;
         if output.json {
             output.json(&json(&collected, self.dry_run));

@@ -25,10 +25,12 @@ mod up;
 mod verify;
 mod watch;
 
+use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
 
 use crate::activate::process;
 use crate::engine::{Failure, Options};
@@ -166,10 +168,10 @@ pub fn run() -> ExitCode {
         });
     }
     leave_no_core();
-    tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
-        .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
-        .init();
+    // What a library calls an error is told in our own words, unless RUST_LOG asks for more.
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("monprov=error"));
+    let ansi = std::io::stderr().is_terminal();
+    tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(ansi).with_env_filter(filter).init();
     let arguments = Arguments::parse();
     let mut output = Output::new(arguments.global.color, arguments.global.json, arguments.global.quiet);
     match dispatch(&arguments, &mut output) {

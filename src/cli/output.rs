@@ -83,6 +83,13 @@ impl Output {
         }
     }
 
+    /// Text for those who watch, laid out already.
+    pub(super) fn watch(&self, text: impl FnOnce(bool) -> String) {
+        if !self.quiet && !self.json {
+            eprint!("{}", text(self.color));
+        }
+    }
+
     /// A line of a program under its name, in a colour of its own.
     pub(super) fn program_line(&self, name: &str, width: usize, number: usize, line: &str) {
         const COLORS: [u8; 6] = [36, 33, 32, 35, 34, 31];

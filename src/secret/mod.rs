@@ -166,12 +166,10 @@ impl<'a> Providers<'a> {
         };
         let directory = generate::directory(context.state, context.profile);
         Providers {
-            vault: secrets.vault.as_ref().map(|settings| vault::Vault {
-                settings,
-                environment,
-                credentials: local.clone(),
-                base: profiles,
-            }),
+            vault: secrets
+                .vault
+                .as_ref()
+                .map(|settings| vault::Vault::new(settings, environment, local.clone(), profiles)),
             local,
             generate: generate::Generator { directory, create: context.generate },
         }

@@ -3,14 +3,17 @@
 use std::path::Path;
 
 use super::generations::{Generation, Rollback};
-use super::{Store, StoreError, StorePath, history};
+use super::{Store, StoreError, StorePath, history, link};
 use crate::bundle::{StoreName, check_name};
 
 impl Store {
-    /// A bundle by its path, its name, the beginning of its name, or its profile: of that, what
-    /// is current, and before the first activation the only bundle there is.
+    /// A bundle by its path, a link to it, its name, the beginning of its name, or its profile: of
+    /// that, what is current, and before the first activation the only bundle there is.
     pub fn find(&self, wanted: &str) -> Result<StorePath, StoreError> {
-        let name = last_part(wanted);
+        // A link is a path, and a profile a mere name.
+        let link = if wanted.contains('/') { link::read(Path::new(wanted))? } else { None };
+        let link = link.as_deref().and_then(Path::to_str);
+        let name = last_part(link.unwrap_or(wanted));
         if let Ok(name) = name.parse::<StoreName>() {
             let missing = || StoreError::Missing { path: self.path_of(&name).path().to_owned() };
             return self.get(&name)?.ok_or_else(missing);

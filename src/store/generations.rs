@@ -116,9 +116,11 @@ impl Store {
 
     /// The last generation that succeeded.
     pub fn current(&self, profile: &str) -> Result<Option<Generation>, StoreError> {
-        match self.current_number(profile)? {
-            Some(number) => self.generation(profile, number),
-            None => Ok(None),
+        let Some(number) = self.current_number(profile)? else { return Ok(None) };
+        match self.generation(profile, number)? {
+            Some(current) => Ok(Some(current)),
+            // After a power failure the link may know a generation whose file was lost.
+            None => Ok(history::last_success(&self.generations(profile)?).cloned()),
         }
     }
 
@@ -183,7 +185,11 @@ impl Store {
 
     pub(super) fn live_path(&self, profile: &str) -> Result<PathBuf, StoreError> {
         check_name(profile)?;
-        Ok(self.directory.join("run").join(profile).join("live"))
+        Ok(self.run_of(profile).join("live"))
+    }
+
+    pub(super) fn run_of(&self, profile: &str) -> PathBuf {
+        self.directory.join("run").join(profile)
     }
 }
 

@@ -10,6 +10,11 @@ pub(super) fn pending(all: &[Generation]) -> Option<&Generation> {
     all.iter().rev().find(|one| one.outcome == Outcome::Pending)
 }
 
+/// The newest that succeeded; no other is ever current.
+pub(super) fn last_success(all: &[Generation]) -> Option<&Generation> {
+    all.iter().rev().find(|one| one.outcome == Outcome::Activated)
+}
+
 /// What a rollback goes to: what ran before the current one, and had another bundle. A
 /// generation ran after the success before its place; so a second rollback goes further back.
 pub(super) fn previous<'a>(all: &'a [Generation], current: &'a Generation) -> Option<&'a Generation> {
@@ -54,7 +59,7 @@ pub(super) fn left<'a>(
 /// The numbers of those beyond the limits. See [`super::gc`] for those that always stay.
 pub(super) fn expired(all: &[Generation], current: Option<u64>, limits: Limits) -> Vec<u64> {
     let successes = || all.iter().rev().filter(|one| one.outcome == Outcome::Activated);
-    let last_success = successes().next().map(|one| one.number);
+    let last_success = last_success(all).map(|one| one.number);
     let newest = all.last().map(|one| one.number);
     // With fewer than that, all stay.
     let oldest_kept = limits.keep.map(|keep| match keep.checked_sub(1) {

@@ -47,6 +47,8 @@ pub struct Hold(#[expect(dead_code, reason = "held, not used")] Lock);
 pub struct ProfileLock {
     store: Store,
     profile: String,
+    /// What the last run, which was killed, had decided already: done by this one.
+    pub(super) healed: Option<Generation>,
     _lock: Lock,
 }
 
@@ -121,7 +123,10 @@ impl Store {
         write::create_directory(&generations)?;
         let locked = StoreError::Locked { profile: profile.to_owned() };
         let lock = Lock::take(&generations, FlockOperation::LockExclusive, busy, locked)?;
-        Ok(ProfileLock { store: self.clone(), profile: profile.to_owned(), _lock: lock })
+        let mut lock =
+            ProfileLock { store: self.clone(), profile: profile.to_owned(), healed: None, _lock: lock };
+        lock.heal()?;
+        Ok(lock)
     }
 
     /// Keeps every bundle from being collected.
@@ -147,8 +152,14 @@ impl ProfileLock {
 
     /// Writes down what is about to be done, before it is done.
     pub fn begin(&mut self, attempt: Attempt<'_>) -> Result<Generation, StoreError> {
+        let generation = self.next(attempt, Outcome::Pending)?;
+        write::sync(&self.store.generations_of(&self.profile))?;
+        Ok(generation)
+    }
+
+    /// A new generation in the books, not yet durable. It keeps its bundle.
+    pub(super) fn next(&mut self, attempt: Attempt<'_>, outcome: Outcome) -> Result<Generation, StoreError> {
         let path = attempt.bundle.path();
-        // From here on the generation keeps the bundle.
         let _hold = self.store.hold()?;
         if !scan::exists(path)? {
             return Err(StoreError::Missing { path: path.to_owned() });
@@ -164,7 +175,7 @@ impl ProfileLock {
             by: who(),
             message: attempt.message.map(str::to_owned),
             rollback: attempt.rollback,
-            outcome: Outcome::Pending,
+            outcome,
             reason: None,
             rejected: false,
         };
@@ -175,10 +186,7 @@ impl ProfileLock {
     /// The activation succeeded: it becomes the current one. A run that is killed in between
     /// leaves a pending generation that is current, for which this is to be called again.
     pub fn succeed(&mut self, generation: Generation) -> Result<Generation, StoreError> {
-        let current = self.store.current_path(&self.profile);
-        let target =
-            Path::new("../generations").join(&self.profile).join(format!("{}.json", generation.number));
-        link::replace(&target, &current)?;
+        self.link_current(generation.number)?;
         write::sync(&self.store.directory.join("current"))?;
         self.finish(Generation { outcome: Outcome::Activated, reason: None, rejected: false, ..generation })
     }
@@ -195,16 +203,25 @@ impl ProfileLock {
 
     fn finish(&mut self, generation: Generation) -> Result<Generation, StoreError> {
         self.write(&generation)?;
+        write::sync(&self.store.generations_of(&self.profile))?;
         Ok(generation)
+    }
+
+    pub(super) fn link_current(&mut self, number: u64) -> Result<(), StoreError> {
+        let target = Path::new("../generations").join(&self.profile).join(format!("{number}.json"));
+        link::replace(&target, &self.store.current_path(&self.profile))
     }
 
     /// Moves the link that the running programs read through.
     pub fn point_live(&mut self, bundle: &StoreName) -> Result<(), StoreError> {
-        let live = self.store.live_path(&self.profile)?;
-        let directory = live.parent().unwrap_or(&live);
-        write::create_directory(directory)?;
-        link::replace(&Path::new("../../store").join(bundle.as_str()), &live)?;
-        write::sync(directory)
+        self.link_live(bundle)?;
+        write::sync(&self.store.run_of(&self.profile))
+    }
+
+    pub(super) fn link_live(&mut self, bundle: &StoreName) -> Result<(), StoreError> {
+        write::create_directory(&self.store.run_of(&self.profile))?;
+        let target = Path::new("../../store").join(bundle.as_str());
+        link::replace(&target, &self.store.live_path(&self.profile)?)
     }
 
     /// Nothing runs: after `down`, or a first activation that failed.
@@ -214,7 +231,7 @@ impl ProfileLock {
             return Ok(());
         }
         std::fs::remove_file(&live).at("remove", &live)?;
-        write::sync(live.parent().unwrap_or(&live))
+        write::sync(&self.store.run_of(&self.profile))
     }
 
     /// The generation that a killed run has left pending: this lock is ours, so nobody is at it.
@@ -232,8 +249,7 @@ impl ProfileLock {
         std::io::Write::write_all(&mut scratch.lock(), &text).at("write", scratch.path())?;
         rustix::fs::fchmod(scratch.lock(), Mode::from_raw_mode(0o644)).at("write", scratch.path())?;
         write::sync(scratch.path())?;
-        scratch.publish(&path)?;
-        write::sync(&self.store.generations_of(&self.profile))
+        scratch.publish(&path)
     }
 }
 

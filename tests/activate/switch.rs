@@ -1,6 +1,7 @@
 //! A switch that goes well, one that a program refuses, and the ways back.
 
 use super::{Profile, Stack};
+use crate::support::project::Project;
 
 #[test]
 fn a_threshold_is_reloaded_without_a_restart_and_proved() {
@@ -15,9 +16,10 @@ fn a_threshold_is_reloaded_without_a_restart_and_proved() {
 
     let switched = stack.switch(&changed, "-m more").succeeds();
     for line in [
+        "threshold 100 → 500",
         "live      generation 1 → 2",
         "reload    prometheus ✓",
-        "-dev (1 rules)",
+        "-dev (1 rule)",
         "prometheus has 1 of 1 targets up",
         "current   generation 2",
     ] {
@@ -97,8 +99,8 @@ fn a_rotated_secret_restarts_only_who_reads_it_at_the_start() {
     let mut stack = Stack::start();
     let before = stack.processes();
     assert_eq!(stack.project().read(".monprov/seen"), "first-token");
-    stack.up.project = std::mem::replace(&mut stack.up.project, crate::support::project::Project::empty())
-        .env("TOKEN", "second-token");
+    stack.up.project =
+        std::mem::replace(&mut stack.up.project, Project::empty()).env("TOKEN", "second-token");
     let drift = stack.project().run("status dev").exits(1);
     assert!(drift.stderr.contains("the secrets of reader have changed"), "{}", drift.stderr);
     let switched = stack.switch(&Profile::default(), "").succeeds();
@@ -111,6 +113,52 @@ fn a_rotated_secret_restarts_only_who_reads_it_at_the_start() {
         .map(|((name, _), _)| name)
         .collect();
     assert_eq!(changed, ["reader"]);
+    stack.is_well();
+}
+
+#[test]
+fn secrets_sync_restarts_only_who_reads_them_at_the_start_and_makes_no_generation() {
+    let mut stack = Stack::start();
+    let before = stack.processes();
+    let idle = stack.project().run("secrets sync dev").succeeds();
+    assert!(idle.stderr.contains("unchanged since generation 1"), "{}", idle.stderr);
+    stack.up.project =
+        std::mem::replace(&mut stack.up.project, Project::empty()).env("TOKEN", "second-token");
+    let synced = stack.project().run("secrets sync dev").succeeds();
+    assert!(synced.stdout.contains("reader   restart  token"), "{}", synced.stdout);
+    assert_eq!(stack.project().read(".monprov/seen"), "second-token");
+    let changed: Vec<String> = before
+        .into_iter()
+        .zip(stack.processes())
+        .filter_map(|(old, new)| (old != new).then_some(new.0))
+        .collect();
+    assert_eq!(changed, ["reader"]);
+    assert_eq!(stack.outcomes(), ["activated"]);
+    stack.is_well();
+}
+
+#[test]
+fn secrets_sync_that_leaves_a_service_ill_says_so_and_is_tried_again() {
+    let mut stack = Stack::start();
+    // Starts only with the right token.
+    let picky = Profile {
+        more: "[services.picky]\nprogram = \"sh\"\n\
+               args = [\"-c\", '[ \"$TOKEN\" != bad ] || { echo no such user; exit 1; }; exec sleep 100000']\n\
+               environment = { TOKEN = \"${secret.token}\" }\n"
+            .into(),
+        ..Profile::default()
+    };
+    stack.switch(&picky, "").succeeds();
+    let with = |stack: &mut Stack, token: &str| {
+        let project = std::mem::replace(&mut stack.up.project, Project::empty());
+        stack.up.project = project.env("TOKEN", token);
+    };
+    with(&mut stack, "bad");
+    let failed = stack.project().run("secrets sync dev").exits(1);
+    assert!(failed.stderr.contains("no such user"), "{}", failed.stderr);
+    assert!(failed.stderr.contains("`monprov secrets sync dev` tries again"), "{}", failed.stderr);
+    with(&mut stack, "good");
+    stack.project().run("secrets sync dev").succeeds();
     stack.is_well();
 }
 

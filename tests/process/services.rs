@@ -47,7 +47,7 @@ fn real_programs_run_healthily_side_by_side_and_stop_cleanly() {
     let status = up.status();
     let started = |service: &str| status.services[service].started.unwrap();
     assert!(started("prometheus") >= status.services["alertmanager"].since, "{status:?}");
-    assert!(http::is_ok(&format!("http://127.0.0.1:{prometheus}/-/ready")));
+    until_ready(prometheus);
 
     assert_eq!(up.interrupt(), Some(0), "{}", up.output());
     up.nothing_remains();
@@ -57,6 +57,12 @@ fn real_programs_run_healthily_side_by_side_and_stop_cleanly() {
     assert!(stopped("prometheus") < stopped("alertmanager"), "{output}");
     // Prometheus' own word for it.
     assert!(output.contains("See you next time!"), "{output}");
+}
+
+/// Prometheus is healthy a moment before it is ready.
+fn until_ready(port: u16) {
+    let ready = || http::is_ok(&format!("http://127.0.0.1:{port}/-/ready")).then_some(());
+    wait_for(GENEROUS, "Prometheus that is ready", ready);
 }
 
 #[test]
@@ -83,7 +89,7 @@ fn a_healthy_program_that_is_killed_comes_back() {
         status.state == State::Healthy && status.pid != before.pid
     });
     assert_eq!((after.restarts, after.last_exit), (1, Some(Exit::Signal(9))));
-    assert!(http::is_ok(&format!("http://127.0.0.1:{prometheus}/-/ready")));
+    until_ready(prometheus);
     assert_eq!(up.status().services["alertmanager"], others);
 }
 

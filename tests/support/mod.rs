@@ -7,6 +7,7 @@ pub mod crash;
 pub mod daemon;
 pub mod dockerd;
 pub mod http;
+pub mod openbao;
 pub mod parts;
 pub mod project;
 pub mod resolved;

@@ -87,10 +87,9 @@ pub(super) fn check(look: &Look<'_>, checks: &mut Vec<Check>) {
     }
     match rules::compare(look.bundle, &seen.rules) {
         Ok(compared) => {
-            checks.push(Check::proved(
-                name,
-                &format!("runs {} ({} rules)", look.bundle.short(), compared.count),
-            ));
+            let s = if compared.count == 1 { "" } else { "s" };
+            let what = format!("runs {} ({} rule{s})", look.bundle.short(), compared.count);
+            checks.push(Check::proved(name, &what));
             if !compared.unproved.is_empty() {
                 let what = format!("the expressions of {}", compared.unproved.join(", "));
                 checks.push(Check::unproved(name, &what));

@@ -74,7 +74,7 @@ pub struct Vault {
     pub auth: VaultAuth,
 }
 
-/// How to log in to Vault.
+/// How to log in to Vault. `VAULT_TOKEN`, where it is set, is used instead.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct VaultAuth {
@@ -89,7 +89,7 @@ pub struct VaultAuth {
     pub secret_id: Option<Credential>,
     /// Where the token comes from that proves who we are (Kubernetes, JWT).
     pub jwt: Option<Credential>,
-    /// Where the token comes from; by default `VAULT_TOKEN`, then `~/.vault-token`.
+    /// Where the token comes from; by default `~/.vault-token`, where `vault login` leaves it.
     pub token: Option<Credential>,
     /// The token or the secret id is wrapped: it is a one-time token to unwrap it with.
     pub wrapped: bool,
