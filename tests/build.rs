@@ -282,3 +282,17 @@ fn the_schema_speaks_of_layers() {
     assert!(alert["properties"]["final"].is_object());
     assert!(alert.get("required").is_none(), "a layer may override one field only");
 }
+
+/// A terminal that was closed, a pipe whose reader went away.
+#[test]
+fn a_reader_that_went_away_is_no_error() {
+    let project = Project::reference();
+    let script =
+        format!("{} {BUILD} 2>&- | :; {0} {BUILD} 2>/dev/full >/dev/full", env!("CARGO_BIN_EXE_monprov"));
+    let mut command = project.command(["--version"]);
+    let environment: Vec<_> =
+        command.get_envs().map(|(k, v)| (k.to_owned(), v.unwrap().to_owned())).collect();
+    command = std::process::Command::new("sh");
+    command.args(["-c", &script]).current_dir(project.root()).env_clear().envs(environment);
+    project.output(command).succeeds();
+}

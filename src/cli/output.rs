@@ -1,5 +1,4 @@
 //! Printing: results to stdout; what a person watches and what is wrong to stderr.
-#![expect(clippy::print_stderr, reason = "the one place that prints")]
 #![expect(clippy::disallowed_methods, reason = "NO_COLOR and TERM are the environment's")]
 
 use std::io::{IsTerminal, Write};
@@ -77,16 +76,16 @@ impl Output {
             return;
         }
         if self.color {
-            eprintln!("\x1b[36m{what:<9}\x1b[0m {text}");
+            say(format_args!("\x1b[36m{what:<9}\x1b[0m {text}\n"));
         } else {
-            eprintln!("{what:<9} {text}");
+            say(format_args!("{what:<9} {text}\n"));
         }
     }
 
     /// Text for those who watch, laid out already.
     pub(super) fn watch(&self, text: impl FnOnce(bool) -> String) {
         if !self.quiet && !self.json {
-            eprint!("{}", text(self.color));
+            say(format_args!("{}", text(self.color)));
         }
     }
 
@@ -114,9 +113,9 @@ impl Output {
             return;
         }
         if self.color {
-            eprintln!("\x1b[1;33m{what:<9}\x1b[0m {text}");
+            say(format_args!("\x1b[1;33m{what:<9}\x1b[0m {text}\n"));
         } else {
-            eprintln!("{what:<9} {text}");
+            say(format_args!("{what:<9} {text}\n"));
         }
     }
 
@@ -129,9 +128,9 @@ impl Output {
         if self.json {
             self.json(&serde_json::json!({ "error": format!("{error:#}") }));
         } else if self.color {
-            eprintln!("\x1b[1;31merror\x1b[0m: {error:#}");
+            say(format_args!("\x1b[1;31merror\x1b[0m: {error:#}\n"));
         } else {
-            eprintln!("error: {error:#}");
+            say(format_args!("error: {error:#}\n"));
         }
     }
 
@@ -169,10 +168,10 @@ impl Output {
                 continue;
             }
             let text = printer.show(finding, self.color);
-            eprintln!("{}\n", text.trim_end());
+            say(format_args!("{}\n\n", text.trim_end()));
         }
         if errors + warnings > 1 {
-            eprintln!("{}, {}", plural(errors, "error"), plural(warnings, "warning"));
+            say(format_args!("{}, {}\n", plural(errors, "error"), plural(warnings, "warning")));
         }
     }
 }
@@ -184,6 +183,11 @@ pub(super) fn kilobytes(bytes: u64) -> String {
         10_000..10_000_000 => format!("{} KB", bytes / 1000),
         _ => format!("{} MB", bytes / 1_000_000),
     }
+}
+
+/// To stderr. A reader that went away is no error of ours.
+fn say(text: std::fmt::Arguments<'_>) {
+    let _ = std::io::stderr().lock().write_fmt(text);
 }
 
 /// `1 rule`, `2 rules`.

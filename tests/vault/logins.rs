@@ -170,5 +170,5 @@ fn signed(folder: &Path, claims: &Value) -> String {
         let significant = &number[number.len().saturating_sub(32)..];
         [vec![0; 32 - significant.len()], significant.to_vec()].concat()
     };
-    format!("{text}.{}", BASE64.encode(&[fixed(r), fixed(s)].concat()))
+    format!("{text}.{}", BASE64.encode([fixed(r), fixed(s)].concat()))
 }
