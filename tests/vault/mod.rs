@@ -4,6 +4,7 @@ mod faults;
 mod logins;
 mod messages;
 mod reads;
+mod rotation;
 mod tls;
 
 use serde_json::json;
