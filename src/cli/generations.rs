@@ -4,11 +4,9 @@ use std::fmt::Write as _;
 use std::process::ExitCode;
 
 use clap::Args;
-use jiff::civil::Date;
-use jiff::tz::TimeZone;
-use jiff::{Timestamp, ZonedDateTime};
 
 use super::output::Output;
+use super::table::{table, when};
 use crate::engine::Failure;
 use crate::project::Project;
 use crate::store::{Generation, Outcome, Store};
@@ -44,49 +42,23 @@ impl Generations {
             None if output.json => output.json(&serde_json::json!({
                 "profile": profile, "current": current, "generations": all,
             })),
-            None => output.result(&table(&all, current, today())),
+            None => output.result(&rows(&all, current)),
         }
         Ok(ExitCode::SUCCESS)
     }
 }
 
-fn today() -> Date {
-    ZonedDateTime::now().date()
-}
-
 /// The newest first.
-fn table(all: &[Generation], current: Option<u64>, today: Date) -> String {
-    let head = ["n", "bundle", "when", "by", "outcome", "why"].map(str::to_owned);
+fn rows(all: &[Generation], current: Option<u64>) -> String {
+    let digits = all.last().map_or(1, |newest| newest.number.to_string().len());
+    let n = format!(" {:>digits$}", "n");
     let rows = all.iter().rev().map(|one| {
         let mark = if current == Some(one.number) { "*" } else { " " };
+        let number = format!("{mark}{:>digits$}", one.number);
         let id: String = one.bundle.id().chars().take(12).collect();
-        [format!("{mark}{}", one.number), id, when(one.time, today), one.by.clone(), outcome(one), why(one)]
+        vec![number, id, when(one.time), one.by.clone(), outcome(one), why(one)]
     });
-    let rows: Vec<[String; 6]> = [head].into_iter().chain(rows).collect();
-    let width = |column: usize| {
-        rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
-    };
-    let widths: Vec<usize> = (0..6).map(width).collect();
-    let mut text = String::new();
-    for [number, rest @ ..] in &rows {
-        let mut line = format!("{number:>width$}", width = widths.first().copied().unwrap_or(0));
-        for (cell, width) in rest.iter().zip(widths.iter().skip(1)) {
-            let _ = write!(line, "  {cell:width$}");
-        }
-        text.push_str(line.trim_end());
-        text.push('\n');
-    }
-    text
-}
-
-fn when(time: Timestamp, today: Date) -> String {
-    let local = time.to_zoned_datetime(TimeZone::system());
-    let clock = local.strftime("%H:%M");
-    match local.date() {
-        date if date == today => format!("today {clock}"),
-        date if Some(date) == today.yesterday().ok() => format!("yesterday {clock}"),
-        date => format!("{date} {clock}"),
-    }
+    table(&[&n, "bundle", "when", "by", "outcome", "why"], rows)
 }
 
 fn outcome(one: &Generation) -> String {

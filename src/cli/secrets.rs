@@ -5,12 +5,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
-use jiff::{Timestamp, tz::TimeZone};
 use serde_json::json;
 
 use super::activate::proved;
 use super::output::{Output, plural};
-use super::table::table;
+use super::table::{table, when};
 use super::{environment, exit};
 use crate::activate::sync::Sync as Taken;
 use crate::engine::secrets::{self, Declared, Mode};
@@ -111,7 +110,7 @@ impl Profile {
             let (used, version, synced) = match &secret.last {
                 None => ("", String::new(), "never".to_owned()),
                 Some((source, generation)) => {
-                    (source.provider.as_str(), version(source), local(generation.confirmed))
+                    (source.provider.as_str(), version(source), when(generation.confirmed))
                 }
             };
             let sources: Vec<_> = secret.sources.iter().map(reference).collect();
@@ -125,7 +124,7 @@ impl Profile {
                 services.join(", "),
             ]
         });
-        let header = ["SECRET", "SOURCE", "FROM", "VERSION", "SYNCED", "SERVICES"];
+        let header = ["secret", "source", "from", "version", "synced", "services"];
         output.result(&table(&header, rows));
         Ok(())
     }
@@ -146,7 +145,7 @@ impl Profile {
             let row = [name, "generate", "made when it is first handed over", ""].map(str::to_owned);
             rows.insert(name, row.to_vec());
         }
-        output.result(&table(&["SECRET", "FROM", "SOURCE", "VERSION"], rows.into_values()));
+        output.result(&table(&["secret", "from", "source", "version"], rows.into_values()));
         output.findings_if_any(report);
         Ok(())
     }
@@ -192,7 +191,7 @@ impl Sync {
             (None, false) => output.line("secrets", &format!("{services} would get new values (--dry-run)")),
         }
         if !synced.changes.is_empty() {
-            output.result(&table(&["SERVICE", "NEEDS", "SECRETS", "FILES"], rows(&synced.changes)));
+            output.result(&table(&["service", "needs", "secrets", "files"], rows(&synced.changes)));
         }
         match &synced.services {
             Some(Taken::Done { report, .. }) => proved(report, output),
@@ -234,12 +233,12 @@ impl History {
                 .collect();
             vec![
                 generation.number.to_string(),
-                local(generation.time),
+                when(generation.time),
                 versions.join(", "),
                 services.join(", "),
             ]
         };
-        let header = ["GENERATION", "TIME", "SECRETS", "SERVICES"];
+        let header = ["n", "when", "secrets", "services"];
         output.result(&table(&header, history.iter().rev().map(row)));
         Ok(())
     }
@@ -269,8 +268,4 @@ fn reference(source: &SecretSource) -> String {
 
 fn version(source: &Source) -> String {
     source.version.map(|version| version.to_string()).unwrap_or_default()
-}
-
-fn local(time: Timestamp) -> String {
-    time.to_zoned_datetime(TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S").to_string()
 }

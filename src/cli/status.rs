@@ -5,12 +5,12 @@ use std::process::ExitCode;
 use std::time::{Duration, UNIX_EPOCH};
 
 use clap::Args;
-use jiff::{Timestamp, tz::TimeZone};
+use jiff::Timestamp;
 
 use super::activate::{options, proved};
 use super::exit;
 use super::output::Output;
-use super::table::table;
+use super::table::{table, when};
 use crate::activate::{Running, State};
 use crate::engine::Failure;
 use crate::engine::activate::{self, Status as Found};
@@ -82,7 +82,7 @@ fn print(status: &Found, output: &Output) {
     }
     let rows = status.services.0.iter().map(|(name, running)| row(name, running));
     if !status.services.0.is_empty() {
-        output.result(&table(&["SERVICE", "STATE", "SINCE", ""], rows));
+        output.result(&table(&["service", "state", "since", ""], rows));
     }
     if status.bundle.is_some() {
         proved(&status.proof, output);
@@ -118,7 +118,7 @@ fn row(name: &str, running: &Running) -> Vec<String> {
     let since = running.since.and_then(|since| since.duration_since(UNIX_EPOCH).ok());
     let since =
         since.and_then(|since: Duration| Timestamp::from_second(since.as_secs().try_into().ok()?).ok());
-    let since = since.map(|t| t.to_zoned_datetime(TimeZone::system()).strftime("%F %T").to_string());
+    let since = since.map(when);
     let why = why.lines().next().unwrap_or_default();
     vec![name.to_owned(), state.to_owned(), since.unwrap_or_default(), why.to_owned()]
 }

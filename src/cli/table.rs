@@ -1,5 +1,8 @@
 //! Tables for people: columns as wide as they need to be, two blanks apart.
 
+use jiff::tz::TimeZone;
+use jiff::{Timestamp, ZonedDateTime};
+
 /// `header` stands above the columns; nothing is printed for no rows but the header.
 pub(super) fn table(header: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
     let header = header.iter().map(|title| (*title).to_owned()).collect();
@@ -15,4 +18,16 @@ pub(super) fn table(header: &[&str], rows: impl Iterator<Item = Vec<String>>) ->
         });
         text + line.trim_end() + "\n"
     })
+}
+
+/// `today 14:02`, in the time of this machine.
+pub(super) fn when(time: Timestamp) -> String {
+    let today = ZonedDateTime::now().date();
+    let local = time.to_zoned_datetime(TimeZone::system());
+    let clock = local.strftime("%H:%M");
+    match local.date() {
+        date if date == today => format!("today {clock}"),
+        date if Some(date) == today.yesterday().ok() => format!("yesterday {clock}"),
+        date => format!("{date} {clock}"),
+    }
 }
