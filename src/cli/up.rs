@@ -29,9 +29,13 @@ impl Up {
         let start = Instant::now();
         let profile = &self.inputs.profile;
         let options = self.inputs.options()?;
-        let path = match self.no_build {
-            true => engine::processes::current(project, profile)?,
-            false => engine::build(project, profile, &options)?.path,
+        // Until its generation is there, what was built is kept from `gc`.
+        let (path, hold) = match self.no_build {
+            true => (engine::processes::current(project, profile)?, None),
+            false => {
+                let built = engine::build(project, profile, &options)?;
+                (built.path, Some(built.hold))
+            }
         };
         let supervisor = Supervisor::open(&project.state, profile)?;
         let (events, watched): (Events, Watched) = channel();
@@ -43,6 +47,7 @@ impl Up {
         thread::spawn(move || {
             let mut say = |what: &str, text: &str| said.line(what, text);
             let started = engine::processes::start(&project, &path, &options, &mut say);
+            drop(hold);
             if let Ok(activation) = &started {
                 super::activate::tell(activation, start, &said);
             }
