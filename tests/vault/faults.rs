@@ -196,3 +196,58 @@ fn a_token_that_ends_between_login_and_read_is_followed_by_one_more_login() {
     let refused = check(&smtp, &bao, &[("VAULT_ADDR", &proxy.address), ("VAULT_TOKEN", &given)]).exits(4);
     assert!(refused.stderr.contains("refuses the token of VAULT_TOKEN"), "{}", refused.stderr);
 }
+
+#[test]
+fn no_answer_makes_it_panic() {
+    let bao = OpenBao::dev();
+    let smtp = project("{ vault = \"secret/smtp\", field = \"password\" }", "");
+    let json = |body: &str| Reaction::status("200 OK", "", body);
+    let mount = r#"{"data":{"path":"secret/","options":{"version":"2"}}}"#;
+    let answers = [
+        Reaction::Answer("garbage\r\n\r\n".into()),
+        Reaction::Answer("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{".into()),
+        Reaction::Answer("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n".into()),
+        Reaction::Answer(format!("HTTP/1.1 200 OK\r\nX: {}\r\n\r\n", "x".repeat(1 << 20))),
+        Reaction::Answer("HTTP/1.1 307 Elsewhere\r\nLocation: ::::\r\nContent-Length: 0\r\n\r\n".into()),
+        Reaction::Answer("HTTP/1.1 307 Elsewhere\r\nContent-Length: 0\r\n\r\n".into()),
+        Reaction::status("429 Too Many", "Retry-After: 99999999999999999999\r\n", "{}"),
+        Reaction::status("204 No Content", "", ""),
+        json(""),
+        json("null"),
+        json("[]"),
+        json("{}"),
+        json(r#"{"data":null}"#),
+        json(r#"{"data":{"data":null,"metadata":null}}"#),
+        json(r#"{"data":{"data":[],"metadata":{"version":-1}}}"#),
+        json(r#"{"data":{"data":{"password":"\ud800"},"metadata":{"version":1}}}"#),
+        json(r#"{"errors":"none"}"#),
+        json(&format!("{{\"data\":{}", "[".repeat(1 << 20))),
+        json(&format!("{{\"data\":{{\"data\":{{\"x\":\"{}\"}}}}}}", "x".repeat(9 << 20))),
+        Reaction::status(
+            "404 Not Found",
+            "",
+            r#"{"data":{"data":null,"metadata":{"deletion_time":"\u001b[2J","version":1}}}"#,
+        ),
+        Reaction::status("403 Forbidden", "", "{\"errors\":[\"\u{1b}[2J\\u001b[2J\"]}"),
+    ];
+    for answer in answers {
+        for everything in [true, false] {
+            let (answer, shown) =
+                (answer.clone(), format!("{answer:?}").chars().take(100).collect::<String>());
+            let proxy =
+                Proxy::start(bao.port, move |_, line| match line.contains("/internal/ui/") && !everything {
+                    true => Reaction::status("200 OK", "", mount),
+                    false => answer.clone(),
+                });
+            let environment = [("VAULT_ADDR", proxy.address.as_str()), ("VAULT_MAX_RETRIES", "0")];
+            let output = check(&smtp, &bao, &environment);
+            assert_eq!(output.code, 4, "{shown}: {}", output.stderr);
+            assert!(
+                !output.stderr.contains("panicked") && !output.stderr.contains('\u{1b}'),
+                "{shown}: {}",
+                output.stderr
+            );
+            assert!(output.stderr.contains("  = "), "{shown}: {}", output.stderr);
+        }
+    }
+}
