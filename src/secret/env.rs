@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::vault::Sessions;
 use super::{Answer, Found, Provider, Request, Secret, Trouble};
 use crate::stack::Origin;
 
@@ -9,11 +10,17 @@ use crate::stack::Origin;
 #[derive(Debug, Default)]
 pub struct Environment {
     file: BTreeMap<String, Secret>,
+    /// The sessions that were opened with what stands here.
+    vault: Sessions,
 }
 
 impl Environment {
     pub fn new(file: BTreeMap<String, Secret>) -> Self {
-        Environment { file }
+        Environment { file, vault: Sessions::default() }
+    }
+
+    pub(super) fn vault(&self) -> &Sessions {
+        &self.vault
     }
 
     /// A variable's value. Only the names that a profile declares are asked for.

@@ -72,6 +72,28 @@ fn a_token_from_the_environment_a_file_a_command_or_a_wrapping() {
     run(&approle, &[("VAULT_TOKEN", &token)]).succeeds();
 }
 
+/// To build it and to activate it, the secrets are resolved; what was wrapped is good for one login.
+#[test]
+fn a_command_logs_in_once_however_often_it_resolves() {
+    let bao = OpenBao::dev();
+    let role = with_approle(&bao, json!({ "secret_id_num_uses": 1 }));
+    let auth = format!(
+        "[vault.auth]\nmethod = \"approle\"\nrole_id = \"{role}\"\nsecret_id.env = \"ID\"\nwrapped = true\n"
+    );
+    let project = project(SMTP, &auth);
+    let proxy = Proxy::start(bao.port, |_, _| Reaction::Pass);
+    // The second answers from the memo, but for the secrets.
+    for round in 1..=2 {
+        let mut command = project.command(["switch", "profile", "--oracle", "off", "--runtime", "none"]);
+        let id = bao.wrapped("auth/approle/role/monitoring/secret-id", json!({}));
+        command.env("VAULT_ADDR", &proxy.address).env("ID", id);
+        project.output(command).succeeds();
+        for part in ["/unwrap", "/login", "/secret/data/", "/revoke-self"] {
+            assert_eq!(proxy.count(part), round, "{part}: {:?}", proxy.requests());
+        }
+    }
+}
+
 #[test]
 fn jwt_against_a_key() {
     let bao = OpenBao::dev();

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! settings ─► server (retries, redirects, one deadline) ◄─ tls (certificates, connections)
-//!    login (one token a process) ─► kv (mounts, reads side by side) ─► field ─► Answer
+//!    session: login (one token a process) ─► kv (mounts, reads side by side) ─► field ─► Answer
 //! ```
 //!
 //! Every way in which that can end has its words in [`messages`]. Not `vaultrs`: it neither
@@ -15,49 +15,67 @@ mod kv;
 mod login;
 mod messages;
 mod server;
+mod session;
 mod settings;
 mod tls;
 
-use std::cell::{OnceCell, RefCell};
-use std::collections::BTreeMap;
-use std::path::Path;
-use std::time::Duration;
+use std::cell::Cell;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
-use futures_util::stream::{self, StreamExt as _};
-use tokio::runtime::{Builder, Runtime};
-
-use self::kv::{Mounts, Outcome, Place};
-use self::login::{Login, Standing, Token};
-use self::server::Server;
+use self::kv::Place;
+use self::login::Login;
+use self::session::Session;
 use super::{Answer, Environment, Local, Provider, Request, Trouble};
-use crate::stack::{Origin, Vault as Settings};
+use crate::stack::Vault as Settings;
 
 /// Reads at a time: enough to hide a round trip, too few to trouble a server.
 const SIDE_BY_SIDE: usize = 32;
 
-/// Nobody waits longer for a token to be given back.
-const GIVE_BACK: Duration = Duration::from_secs(2);
-
-/// A Vault server: one login and one read a path, whatever is asked and however often.
+/// What a profile reads from a Vault server.
 pub(super) struct Vault<'a> {
     settings: &'a Settings,
     login: Login<'a>,
     /// Relative paths of certificates start here.
     base: &'a Path,
-    /// Opened by the first request: until then not even its settings are looked at.
-    session: OnceCell<Result<Session, Trouble>>,
+    /// What is unsafe about the connection is said once, with the first secret.
+    warned: Cell<bool>,
 }
 
-struct Session {
-    server: Server,
-    /// Connections live in it, so it outlives a round. `None` only in `drop`.
-    runtime: Option<Runtime>,
-    /// What the login gave; one that failed is not tried again.
-    token: RefCell<Option<Result<Token, Trouble>>>,
-    mounts: RefCell<Mounts>,
-    read: RefCell<BTreeMap<Place, Outcome>>,
-    /// Said once, with the first secret.
-    warning: RefCell<Option<Trouble>>,
+/// The sessions of this process, by where they lead. A command may resolve more than once (a
+/// switch does so to build and to activate), but logs in only once: a wrapped token would not
+/// be good for another time.
+#[derive(Default)]
+pub(super) struct Sessions(Mutex<Vec<Opened>>);
+
+struct Opened {
+    settings: Settings,
+    base: PathBuf,
+    session: Result<Session, Trouble>,
+}
+
+impl std::fmt::Debug for Sessions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Sessions(…)")
+    }
+}
+
+impl Sessions {
+    /// Does something with the session, which is opened first where it is not yet.
+    fn with<T>(
+        &self,
+        (settings, environment, base): (&Settings, &Environment, &Path),
+        act: impl FnOnce(&Result<Session, Trouble>) -> T,
+    ) -> T {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(opened) = all.iter().find(|opened| opened.settings == *settings && opened.base == base) {
+            return act(&opened.session);
+        }
+        let session = Session::open(settings, environment, base);
+        let result = act(&session);
+        all.push(Opened { settings: settings.clone(), base: base.to_owned(), session });
+        result
+    }
 }
 
 impl<'a> Vault<'a> {
@@ -69,146 +87,25 @@ impl<'a> Vault<'a> {
         base: &'a Path,
     ) -> Self {
         let login = Login { settings: &settings.auth, environment, credentials };
-        Vault { settings, login, base, session: OnceCell::new() }
+        Vault { settings, login, base, warned: Cell::new(false) }
     }
 }
 
 impl Provider for Vault<'_> {
+    /// Opens a session with the first request: until then not even its settings are looked at.
     fn get(&self, requests: &[Request<'_>]) -> Vec<Answer> {
-        let session =
-            self.session.get_or_init(|| Session::open(self.settings, self.login.environment, self.base));
-        let session = match session {
-            Ok(session) => session,
-            Err(trouble) => return requests.iter().map(|_| Answer::Failed(trouble.clone())).collect(),
-        };
-        session.fetch(&self.login, requests.iter().filter_map(|request| Place::of(request.origin)));
-        requests.iter().map(|request| session.answer(request.origin)).collect()
-    }
-}
-
-impl Session {
-    fn open(settings: &Settings, environment: &Environment, base: &Path) -> Result<Session, Trouble> {
-        let config = settings::read(settings, environment, base)?;
-        let runtime = Builder::new_current_thread().enable_io().enable_time().build();
-        let runtime = runtime.map_err(|error| Trouble::from(format!("no runtime for requests: {error}")))?;
-        Ok(Session {
-            warning: RefCell::new(config.tls.skip_verify.as_deref().map(messages::unverified)),
-            server: Server::new(config),
-            runtime: Some(runtime),
-            token: RefCell::default(),
-            mounts: RefCell::default(),
-            read: RefCell::default(),
+        let environment = self.login.environment;
+        environment.vault().with((self.settings, environment, self.base), |session| match session {
+            Ok(session) => self.answers(session, requests),
+            Err(trouble) => requests.iter().map(|_| Answer::Failed(trouble.clone())).collect(),
         })
     }
-
-    /// Reads what was not read yet.
-    fn fetch(&self, login: &Login<'_>, places: impl Iterator<Item = Place>) {
-        let known = self.read.borrow();
-        let mut open: Vec<Place> = places.filter(|place| !known.contains_key(place)).collect();
-        drop(known);
-        open.sort();
-        open.dedup();
-        if let Some(runtime) = &self.runtime
-            && !open.is_empty()
-        {
-            self.server.start();
-            runtime.block_on(self.fetch_all(login, open));
-            self.server.stop();
-        }
-    }
-
-    async fn fetch_all(&self, login: &Login<'_>, mut open: Vec<Place>) {
-        // A token may end between the login and a read; then there is one more login.
-        for last in [false, true] {
-            let token = match self.token(login).await {
-                Ok(token) => token,
-                Err(trouble) => return self.keep_all(open, &trouble),
-            };
-            let paths = open.iter().map(|place| place.path.as_str());
-            let mounts = self.mounts.take().find(&self.server, &token, paths).await;
-            let reads = open.drain(..).map(|place| async {
-                let outcome = kv::read(&self.server, &token, &mounts, &place).await;
-                (place, outcome)
-            });
-            let outcomes: Vec<(Place, Outcome)> =
-                stream::iter(reads).buffer_unordered(SIDE_BY_SIDE).collect().await;
-            self.mounts.replace(mounts);
-            let mut denied = vec![];
-            for (place, outcome) in outcomes {
-                match outcome {
-                    Outcome::Denied(request) => denied.push((place, request)),
-                    other => self.keep(place, other),
-                }
-            }
-            if denied.is_empty() {
-                return;
-            }
-            match login::standing(&self.server, &token).await {
-                Standing::Refused if token.renewable() && !last => {
-                    self.token.take();
-                    self.mounts.borrow_mut().forget_unknown();
-                    open = denied.into_iter().map(|(place, _)| place).collect();
-                }
-                Standing::Refused => {
-                    let trouble = messages::token_refused(&self.server.name(), &token, last);
-                    return self.keep_all(denied.into_iter().map(|(place, _)| place), &trouble);
-                }
-                Standing::Good(policies) => {
-                    for (place, request) in denied {
-                        let trouble = messages::denied(&place.path, &request, &policies);
-                        self.keep(place, Outcome::Failed(trouble));
-                    }
-                    return;
-                }
-            }
-        }
-    }
-
-    async fn token(&self, login: &Login<'_>) -> Result<Token, Trouble> {
-        if let Some(token) = &*self.token.borrow() {
-            return token.clone();
-        }
-        let token = login.token(&self.server).await;
-        self.token.replace(Some(token.clone()));
-        token
-    }
-
-    fn keep(&self, place: Place, outcome: Outcome) {
-        self.read.borrow_mut().insert(place, outcome);
-    }
-
-    fn keep_all(&self, places: impl IntoIterator<Item = Place>, trouble: &Trouble) {
-        places.into_iter().for_each(|place| self.keep(place, Outcome::Failed(trouble.clone())));
-    }
-
-    fn answer(&self, origin: &Origin) -> Answer {
-        let (Some(place), Origin::Vault(wanted)) = (Place::of(origin), origin) else {
-            return super::not_mine(origin);
-        };
-        match self.read.borrow().get(&place) {
-            Some(Outcome::Read(data)) => field::pick(data, wanted, || self.warning.take()),
-            Some(Outcome::Missing(trouble)) => Answer::Missing(trouble.clone()),
-            Some(Outcome::Failed(trouble)) => Answer::Failed(trouble.clone()),
-            Some(Outcome::Denied(_)) | None => {
-                Answer::Failed(Trouble::from(format!("{origin} was not read")))
-            }
-        }
-    }
 }
 
-impl Drop for Session {
-    /// A token of our own login is given back, so that a hundred builds a day leave no heap of
-    /// leases. Best effort: it ends by itself anyway.
-    fn drop(&mut self) {
-        let Some(runtime) = self.runtime.take() else { return };
-        if let Some(Ok(token)) = self.token.take()
-            && token.renewable()
-        {
-            runtime.block_on(async {
-                let _ = tokio::time::timeout(GIVE_BACK, login::revoke(&self.server, &token)).await;
-            });
-        }
-        // A look-up of a name can't be interrupted, and must not be waited for.
-        runtime.shutdown_background();
+impl Vault<'_> {
+    fn answers(&self, session: &Session, requests: &[Request<'_>]) -> Vec<Answer> {
+        session.fetch(&self.login, requests.iter().filter_map(|request| Place::of(request.origin)));
+        let warning = || session.warning().filter(|_| !self.warned.replace(true));
+        requests.iter().map(|request| session.answer(request.origin, warning)).collect()
     }
 }
