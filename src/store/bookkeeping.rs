@@ -60,11 +60,12 @@ impl ProfileLock {
     fn follow(&mut self, generation: &Generation) -> Result<(), StoreError> {
         self.link_live(&generation.bundle)?;
         self.link_current(generation.number)?;
-        // The first waits for the journal, the others find it written.
         let store = self.store();
-        write::sync(&store.generations_of(self.profile()))?;
-        write::sync(&store.run_of(self.profile()))?;
-        write::sync(&store.directory().join("current"))
+        write::sync_together(&[
+            store.generations_of(self.profile()),
+            store.run_of(self.profile()),
+            store.directory().join("current"),
+        ])
     }
 
     /// The generation goes first: on a full disk, that makes room for the links.

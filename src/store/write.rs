@@ -87,7 +87,11 @@ pub(super) fn sync_all(root: &Path, steps: &[Step<'_>], other: &Path) -> Result<
         Step::Leave { path } => Some(root.join(path)),
         Step::Enter { .. } => None,
     });
-    let paths: Vec<PathBuf> = inside.chain([other.to_owned()]).collect();
+    sync_together(&inside.chain([other.to_owned()]).collect::<Vec<PathBuf>>())
+}
+
+/// Makes files and directories durable, side by side: each alone would wait for the disk.
+pub(super) fn sync_together(paths: &[PathBuf]) -> Result<(), StoreError> {
     let sync = |paths: &[PathBuf]| paths.iter().try_for_each(|path| sync(path));
     thread::scope(|scope| {
         let share = paths.len().div_ceil(SYNC_THREADS);
