@@ -42,12 +42,17 @@ impl Default for Profile {
 impl Stack {
     /// The first generation, running and proved.
     fn start() -> Stack {
-        let stack = Stack::starting();
+        Stack::start_as(None)
+    }
+
+    /// As a user, or as who runs the tests.
+    fn start_as(user: Option<u32>) -> Stack {
+        let stack = Stack::starting(user);
         stack.up.until_printed("current   generation 1");
         stack
     }
 
-    fn starting() -> Stack {
+    fn starting(user: Option<u32>) -> Stack {
         let (prometheus, alertmanager) = (free_port(), free_port());
         let mut project = Project::empty();
         for name in ["lying-prometheus", "lying-alertmanager"] {
@@ -61,6 +66,9 @@ impl Stack {
         let path = format!("{}:{PATH}", project.path("bin").display());
         project = project.env("PATH", &path).env("TOKEN", "first-token");
         project.write("profiles/dev.toml", text(&Profile::default(), prometheus, alertmanager));
+        if let Some(user) = user {
+            project = project.of_user(user);
+        }
         Stack { up: Up::start(project), prometheus, alertmanager }
     }
 
