@@ -11,15 +11,15 @@ use serde_json::Value;
 use super::{Profile, Stack};
 use crate::support::crash;
 
-const OLD: (u32, &str) = (100, "warning");
-const NEW: (u32, &str) = (500, "critical");
+pub(super) const OLD: (u32, &str) = (100, "warning");
+pub(super) const NEW: (u32, &str) = (500, "critical");
 
 fn profile((threshold, severity): (u32, &'static str)) -> Profile {
     Profile { threshold, severity, ..Profile::default() }
 }
 
 /// The bundles of [`OLD`] and [`NEW`].
-fn build_both(stack: &Stack) -> [String; 2] {
+pub(super) fn build_both(stack: &Stack) -> [String; 2] {
     [OLD, NEW].map(|version| {
         stack.write(&profile(version));
         let built = stack.project().run("build dev --oracle off").succeeds();
@@ -27,12 +27,12 @@ fn build_both(stack: &Stack) -> [String; 2] {
     })
 }
 
-fn activate(stack: &Stack, bundle: &str) -> Command {
+pub(super) fn activate(stack: &Stack, bundle: &str) -> Command {
     stack.project().command(["activate", bundle, "--force"])
 }
 
 /// The threshold that Prometheus runs with and the severity that Alertmanager routes.
-fn runs(stack: &Stack) -> (u32, String) {
+pub(super) fn runs(stack: &Stack) -> (u32, String) {
     in_text(&stack.expression(), &stack.alertmanager_config())
 }
 
@@ -46,7 +46,7 @@ fn in_text(rules: &str, routes: &str) -> (u32, String) {
 
 /// Each program runs the whole of one of the two, and `status` tells the truth.
 #[track_caller]
-fn is_settled(stack: &Stack, [old, new]: [(u32, &str); 2], at: &str) {
+pub(super) fn is_settled(stack: &Stack, [old, new]: [(u32, &str); 2], at: &str) {
     let (threshold, severity) = runs(stack);
     assert!([old.0, new.0].contains(&threshold), "killed at {at}: {threshold}");
     assert!([old.1, new.1].contains(&severity.as_str()), "killed at {at}: {severity}");
@@ -72,7 +72,7 @@ fn is_settled(stack: &Stack, [old, new]: [(u32, &str); 2], at: &str) {
 }
 
 /// All generations are there, none is open, and nothing lies around.
-fn nothing_is_lost(stack: &Stack) {
+pub(super) fn nothing_is_lost(stack: &Stack) {
     stack.is_well();
     let list = stack.generations();
     let mut all: Vec<_> = list["generations"].as_array().unwrap().iter().collect();
