@@ -83,7 +83,10 @@ pub fn sync(
     let generation = match last {
         Some(last) if last.taken_up && changes.is_empty() && last.secrets == secrets => {
             hand_over.write(state, &changes)?;
-            write(&directory, &SecretGeneration { confirmed: now, ..last.clone() })?;
+            // A full disk must not keep anybody from going back to what ran.
+            if let Err(error) = write(&directory, &SecretGeneration { confirmed: now, ..last.clone() }) {
+                tracing::warn!(%error, "that the secrets are still the same is not noted");
+            }
             // What an earlier hand-over changed is not this one's to say.
             return Ok(SecretGeneration { confirmed: now, changes, ..last });
         }

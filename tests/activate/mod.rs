@@ -54,6 +54,15 @@ impl Stack {
     }
 
     fn starting(user: Option<u32>) -> Stack {
+        let (mut project, [prometheus, alertmanager]) = Stack::project_of_its_own();
+        if let Some(user) = user {
+            project = project.of_user(user);
+        }
+        Stack { up: Up::start(project), prometheus, alertmanager }
+    }
+
+    /// What is to run, and the ports of Prometheus and Alertmanager.
+    fn project_of_its_own() -> (Project, [u16; 2]) {
         let (prometheus, alertmanager) = (free_port(), free_port());
         let mut project = Project::empty();
         for name in ["lying-prometheus", "lying-alertmanager"] {
@@ -67,10 +76,7 @@ impl Stack {
         let path = format!("{}:{PATH}", project.path("bin").display());
         project = project.env("PATH", &path).env("TOKEN", "first-token");
         project.write("profiles/dev.toml", text(&Profile::default(), prometheus, alertmanager));
-        if let Some(user) = user {
-            project = project.of_user(user);
-        }
-        Stack { up: Up::start(project), prometheus, alertmanager }
+        (project, [prometheus, alertmanager])
     }
 
     fn project(&self) -> &Project {
