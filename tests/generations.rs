@@ -58,6 +58,28 @@ fn a_failure_leaves_what_is_current_and_numbers_go_on() {
     assert_eq!(outcomes, [Outcome::Activated, Outcome::Restored, Outcome::Activated]);
 }
 
+/// A disk that fills up at the last step: `current` has moved, and the outcome can't be written.
+#[test]
+fn a_success_that_can_not_be_written_down_is_taken_back() {
+    let state = TempDir::new().unwrap();
+    let store = Store::open(state.path()).unwrap();
+    let (one, two) = (put(&store, "prod", "one"), put(&store, "prod", "two"));
+    let fails_late = |bundle| {
+        let mut lock = store.lock_profile("prod", Busy::Refuse).unwrap();
+        let attempt = Attempt { bundle, runtime: "compose", message: None, rollback: None };
+        let pending = lock.begin(attempt).unwrap();
+        lock.succeed(pending.clone()).unwrap();
+        lock.fail(pending, Failed { reason: "full", restored: true, rejected: false }).unwrap();
+    };
+    fails_late(&one);
+    assert_eq!(store.current("prod").unwrap(), None);
+    let second = activate(&store, &one);
+    fails_late(&two);
+    assert_eq!(store.current("prod").unwrap().unwrap(), second);
+    let outcomes: Vec<_> = store.generations("prod").unwrap().iter().map(|one| one.outcome).collect();
+    assert_eq!(outcomes, [Outcome::Restored, Outcome::Activated, Outcome::Restored]);
+}
+
 #[test]
 fn the_layout_is_the_documented_one() {
     let (project, _, names) = project(&["one"], 1);

@@ -125,12 +125,13 @@ impl Output {
     }
 
     pub(super) fn error(&self, error: &anyhow::Error) {
+        let text = with_causes(error);
         if self.json {
-            self.json(&serde_json::json!({ "error": format!("{error:#}") }));
+            self.json(&serde_json::json!({ "error": text }));
         } else if self.color {
-            say(format_args!("\x1b[1;31merror\x1b[0m: {error:#}\n"));
+            say(format_args!("\x1b[1;31merror\x1b[0m: {text}\n"));
         } else {
-            say(format_args!("error: {error:#}\n"));
+            say(format_args!("error: {text}\n"));
         }
     }
 
@@ -183,6 +184,15 @@ pub(super) fn kilobytes(bytes: u64) -> String {
         10_000..10_000_000 => format!("{} KB", bytes / 1000),
         _ => format!("{} MB", bytes / 1_000_000),
     }
+}
+
+/// An error with what caused it, as far as it has not said that itself.
+fn with_causes(error: &anyhow::Error) -> String {
+    error.chain().map(ToString::to_string).fold(String::new(), |said, cause| match &*said {
+        "" => cause,
+        _ if said.contains(&cause) => said,
+        _ => format!("{said}: {cause}"),
+    })
 }
 
 /// To stderr. A reader that went away is no error of ours.

@@ -6,6 +6,7 @@
 //! ```
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -22,6 +23,8 @@ const ENVIRONMENT: &str = "_environment";
 /// Why values could not be handed over.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    #[error("{}: no space is left on its file system: free some and run this again", path.display())]
+    Full { path: PathBuf, source: std::io::Error },
     #[error("{}: {source}", path.display())]
     Io { path: PathBuf, source: std::io::Error },
     #[error(
@@ -49,7 +52,10 @@ fn list(services: &[(String, u32)]) -> String {
 }
 
 pub(super) fn at(path: &Path) -> impl Fn(std::io::Error) -> Error + '_ {
-    |source| Error::Io { path: path.to_owned(), source }
+    |source| match source.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Error::Full { path: path.to_owned(), source },
+        _ => Error::Io { path: path.to_owned(), source },
+    }
 }
 
 /// What a service has to do about its secrets, and which of them are the reason.

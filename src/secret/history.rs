@@ -9,7 +9,9 @@
 #![expect(clippy::disallowed_methods, reason = "generations are files")]
 
 use std::collections::BTreeMap;
+use std::fs::OpenOptions;
 use std::io::{ErrorKind, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
@@ -81,7 +83,10 @@ pub fn sync(
     let generation = match last {
         Some(last) if last.taken_up && changes.is_empty() && last.secrets == secrets => {
             hand_over.write(state, &changes)?;
-            write(&directory, &SecretGeneration { confirmed: now, ..last.clone() })?;
+            // A full disk must not keep anybody from going back to what ran.
+            if let Err(error) = write(&directory, &SecretGeneration { confirmed: now, ..last.clone() }) {
+                tracing::warn!(%error, "that the secrets are still the same is not noted");
+            }
             // What an earlier hand-over changed is not this one's to say.
             return Ok(SecretGeneration { confirmed: now, changes, ..last });
         }
@@ -169,18 +174,17 @@ fn directory(state: &Path, profile: &str) -> PathBuf {
     state.join("secret-generations").join(profile)
 }
 
+/// Under the profile's lock there is one writer, and so one temporary file: what a killed run has
+/// left of it, the next overwrites.
 fn write(directory: &Path, generation: &SecretGeneration) -> Result<(), Error> {
     std::fs::create_dir_all(directory).map_err(at(directory))?;
-    let path = file(directory, generation.number);
+    let (path, next) = (file(directory, generation.number), directory.join(".tmp"));
     let mut text = serde_json::to_vec_pretty(generation).unwrap_or_default();
     text.push(b'\n');
-    let mut file = tempfile::Builder::new()
-        .prefix(".tmp-")
-        .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))
-        .tempfile_in(directory)
-        .map_err(at(directory))?;
-    file.write_all(&text).map_err(at(&path))?;
-    file.as_file().sync_all().map_err(at(&path))?;
-    file.persist(&path).map_err(|error| at(&path)(error.error))?;
+    let mut options = OpenOptions::new();
+    let mut file =
+        options.write(true).create(true).truncate(true).mode(0o644).open(&next).map_err(at(&next))?;
+    file.write_all(&text).and_then(|()| file.sync_all()).map_err(at(&path))?;
+    std::fs::rename(&next, &path).map_err(at(&path))?;
     std::fs::File::open(directory).and_then(|d| d.sync_all()).map_err(at(directory))
 }

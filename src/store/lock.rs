@@ -153,7 +153,12 @@ impl ProfileLock {
     /// Writes down what is about to be done, before it is done.
     pub fn begin(&mut self, attempt: Attempt<'_>) -> Result<Generation, StoreError> {
         let generation = self.next(attempt, Outcome::Pending)?;
-        write::sync(&self.store.generations_of(&self.profile))?;
+        if let Err(error) = write::sync(&self.store.generations_of(&self.profile)) {
+            // Nothing was begun.
+            let path = self.store.generation_path(&self.profile, generation.number)?;
+            std::fs::remove_file(&path).at("remove", &path)?;
+            return Err(error);
+        }
         Ok(generation)
     }
 
@@ -191,8 +196,11 @@ impl ProfileLock {
         self.finish(Generation { outcome: Outcome::Activated, reason: None, rejected: false, ..generation })
     }
 
-    /// The activation failed; the current generation stays.
+    /// The activation failed; the current generation stays, or becomes that again.
     pub fn fail(&mut self, generation: Generation, failed: Failed<'_>) -> Result<Generation, StoreError> {
+        if self.store.current_number(&self.profile)? == Some(generation.number) {
+            self.unlink_current(generation.number)?;
+        }
         self.finish(Generation {
             outcome: if failed.restored { Outcome::Restored } else { Outcome::Failed },
             reason: Some(failed.reason.to_owned()),
@@ -210,6 +218,20 @@ impl ProfileLock {
     pub(super) fn link_current(&mut self, number: u64) -> Result<(), StoreError> {
         let target = Path::new("../generations").join(&self.profile).join(format!("{number}.json"));
         link::replace(&target, &self.store.current_path(&self.profile))
+    }
+
+    /// Where a success could not be written down to its end, the one before it counts.
+    fn unlink_current(&mut self, number: u64) -> Result<(), StoreError> {
+        let mut others = self.store.generations(&self.profile)?;
+        others.retain(|one| one.number != number);
+        match history::last_success(&others) {
+            Some(last) => self.link_current(last.number)?,
+            None => {
+                let current = self.store.current_path(&self.profile);
+                std::fs::remove_file(&current).at("remove", &current)?;
+            }
+        }
+        write::sync(&self.store.directory.join("current"))
     }
 
     /// Moves the link that the running programs read through.

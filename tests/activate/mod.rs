@@ -2,6 +2,7 @@
 //! refuses, when somebody lies, and when they are killed.
 
 mod compose;
+mod faults;
 mod killed;
 mod lies;
 mod switch;
@@ -42,12 +43,26 @@ impl Default for Profile {
 impl Stack {
     /// The first generation, running and proved.
     fn start() -> Stack {
-        let stack = Stack::starting();
+        Stack::start_as(None)
+    }
+
+    /// As a user, or as who runs the tests.
+    fn start_as(user: Option<u32>) -> Stack {
+        let stack = Stack::starting(user);
         stack.up.until_printed("current   generation 1");
         stack
     }
 
-    fn starting() -> Stack {
+    fn starting(user: Option<u32>) -> Stack {
+        let (mut project, [prometheus, alertmanager]) = Stack::project_of_its_own();
+        if let Some(user) = user {
+            project = project.of_user(user);
+        }
+        Stack { up: Up::start(project), prometheus, alertmanager }
+    }
+
+    /// What is to run, and the ports of Prometheus and Alertmanager.
+    fn project_of_its_own() -> (Project, [u16; 2]) {
         let (prometheus, alertmanager) = (free_port(), free_port());
         let mut project = Project::empty();
         for name in ["lying-prometheus", "lying-alertmanager"] {
@@ -61,7 +76,7 @@ impl Stack {
         let path = format!("{}:{PATH}", project.path("bin").display());
         project = project.env("PATH", &path).env("TOKEN", "first-token");
         project.write("profiles/dev.toml", text(&Profile::default(), prometheus, alertmanager));
-        Stack { up: Up::start(project), prometheus, alertmanager }
+        (project, [prometheus, alertmanager])
     }
 
     fn project(&self) -> &Project {

@@ -1,7 +1,12 @@
 //! A switch that goes well, one that a program refuses, and the ways back.
 
+use monprov::activate::process::State;
+
 use super::{Profile, Stack};
+use crate::support::daemon::free_port;
+use crate::support::parts::{PrometheusApi, Redis, celery_exporter_program};
 use crate::support::project::Project;
+use crate::support::{GENEROUS, wait_for};
 
 #[test]
 fn a_threshold_is_reloaded_without_a_restart_and_proved() {
@@ -182,6 +187,77 @@ fn targets_that_are_down_already_block_nothing_and_others_may_not_go_down() {
     let failed = stack.project().run("switch dev --oracle off").exits(5);
     assert!(failed.stderr.contains("was up and is down"), "{}", failed.stderr);
     assert_eq!(stack.expression(), "prometheus_tsdb_head_series > 800");
+}
+
+/// Celery's exporter answers 500 while its broker is down. Whoever is on call then must be able
+/// to switch, and to go back.
+#[test]
+fn a_redis_outage_blocks_no_switch() {
+    let stack = Stack::start();
+    let mut redis = Redis::with_password("first-token");
+    celery_exporter_program(&stack.project().path("bin"));
+    let exporter = free_port();
+    // A scrape takes 2 s, and 6 s without a broker.
+    let watched = Profile {
+        more: format!(
+            r#"
+[services.celery-exporter]
+program = "celery-exporter"
+args = ["--host=127.0.0.1", "--port={exporter}", "--retry-interval=5"]
+port = {exporter}
+environment.CE_BROKER_URL = "redis://:${{secret.token}}@127.0.0.1:{}/0"
+health = {{ http = "/health", interval = "1s" }}
+
+[scrapes.celery]
+service = "celery-exporter"
+interval = "8s"
+timeout = "8s"
+"#,
+            redis.port
+        ),
+        ..Profile::default()
+    };
+    let switched = stack.switch(&watched, "").succeeds();
+    assert!(switched.stderr.contains("prometheus has 2 of 2 targets up"), "{}", switched.stderr);
+    let before = stack.processes();
+
+    redis.daemon.kill();
+    let prometheus = PrometheusApi { port: stack.prometheus };
+    wait_for(GENEROUS, "target that is down", || {
+        prometheus.query("up{job=\"celery\"}").iter().any(|(_, up)| *up == 0.0).then_some(())
+    });
+    let changed = Profile { threshold: 500, severity: "critical", ..watched };
+    let as_before = "target celery-exporter of the job celery is down, as before: \
+                     server returned HTTP status 500";
+    let switched = stack.switch(&changed, "").succeeds();
+    assert!(switched.stderr.contains(as_before), "{}", switched.stderr);
+    assert_eq!(stack.expression(), "prometheus_tsdb_head_series > 500");
+    let back = stack.project().run("rollback dev").succeeds();
+    assert!(back.stderr.contains(as_before), "{}", back.stderr);
+    assert_eq!(stack.expression(), "prometheus_tsdb_head_series > 100");
+    assert_eq!(stack.processes(), before);
+    // Nothing has drifted from the profile; the target is told of all the same.
+    let status = stack.project().run("status dev").succeeds();
+    assert!(status.stderr.contains("of the job celery is down"), "{}", status.stderr);
+}
+
+/// One that an outage makes fall again and again may just stand when a switch begins.
+#[test]
+fn a_service_that_falls_already_blocks_no_switch() {
+    let stack = Stack::start();
+    let script = "until [ -e outage ]; do sleep 0.1; done; sleep 1; exit 1";
+    let falls = Profile {
+        more: format!("[services.falls]\nprogram = \"sh\"\nargs = [\"-c\", '{script}']\n"),
+        ..Profile::default()
+    };
+    stack.switch(&falls, "").succeeds();
+    stack.project().write(".monprov/outage", "");
+    stack.up.until_that("falls", "running again", |s| s.state == State::Running && s.restarts > 0);
+
+    // Prometheus needs some seconds for a new target: the service falls within.
+    let more = falls.more + "[scrapes.gone]\ntargets = [\"127.0.0.1:1\"]\n";
+    let switched = stack.switch(&Profile { more, ..Profile::default() }, "").succeeds();
+    assert!(switched.stderr.contains("falls failed, as before: ended: exit code 1"), "{}", switched.stderr);
 }
 
 #[test]

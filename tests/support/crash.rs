@@ -1,8 +1,9 @@
-//! Kills a program at every system call that changes a file.
+//! Kills a program at every system call that changes a file, or lets that call fail.
 //!
 //! The calls are not placed by hand: a first run under `strace -f` finds them, then the
 //! program runs again for each and dies on entering it, so that the call has no effect. The
 //! state after a call is the one before the next; the last is that of the complete run.
+//! Likewise for a call that fails: it has no effect, and the program goes on.
 //! Writes through a shared mapping are no system calls and are not seen.
 
 use std::collections::HashMap;
@@ -92,6 +93,33 @@ pub(crate) fn kill_at_every(
     report
 }
 
+/// As [`kill_at_every`], but the call fails with an error (`ENOSPC`), and the program ends by
+/// itself.
+pub(crate) fn fail_at_every(
+    watched: &Path,
+    user: Option<u32>,
+    error: &str,
+    mut start: impl FnMut() -> Command,
+    mut check: impl FnMut(&Point, &Output),
+) -> Report {
+    let mut report = Report { found: find(watched, user, start()), ..Report::default() };
+    for point in &report.found {
+        let command = start();
+        let inject = format!("inject={}:error={error}:when={}", point.call, point.nth);
+        let (output, log) = strace(user, &command, &["-e", &inject]);
+        let relative = is_within(&command, watched);
+        let hit: Vec<Point> =
+            calls(&log).into_iter().filter(|call| call.line.contains("(INJECTED)")).collect();
+        match &hit[..] {
+            [call] if call.thread == point.thread && changes(&call.line, &call.call, watched, relative) => {
+                check(call, &output);
+            }
+            _ => report.missed.push(point.clone()),
+        }
+    }
+    report
+}
+
 /// The calls by which the program changes something in `watched`.
 pub(crate) fn find(watched: &Path, user: Option<u32>, command: Command) -> Vec<Point> {
     let (output, log) = strace(user, &command, &[]);
@@ -101,7 +129,7 @@ pub(crate) fn find(watched: &Path, user: Option<u32>, command: Command) -> Vec<P
         String::from_utf8_lossy(&output.stdout),
         String::from_utf8_lossy(&output.stderr)
     );
-    let relative = command.get_current_dir().is_some_and(|directory| directory.starts_with(watched));
+    let relative = is_within(&command, watched);
     calls(&log).into_iter().filter(|point| changes(&point.line, &point.call, watched, relative)).collect()
 }
 
@@ -111,7 +139,7 @@ fn kill(watched: &Path, user: Option<u32>, command: Command, point: &Point) -> D
     if !log.contains("+++ killed by SIGKILL +++") {
         return Death::Missed;
     }
-    let relative = command.get_current_dir().is_some_and(|directory| directory.starts_with(watched));
+    let relative = is_within(&command, watched);
     let calls = calls(&log);
     let mut same = calls.iter().filter(|call| (&call.call, call.nth) == (&point.call, point.nth));
     let here =
@@ -122,6 +150,10 @@ fn kill(watched: &Path, user: Option<u32>, command: Command, point: &Point) -> D
         Some(_) if point.call.contains("sync") => Death::InOtherThread,
         _ => Death::Missed,
     }
+}
+
+fn is_within(command: &Command, watched: &Path) -> bool {
+    command.get_current_dir().is_some_and(|directory| directory.starts_with(watched))
 }
 
 fn strace(user: Option<u32>, command: &Command, options: &[&str]) -> (Output, String) {

@@ -118,6 +118,21 @@ impl Drop for Daemon {
     }
 }
 
+/// The same command as another user. Daemons take over a command's program and variables, and
+/// not the user that it has.
+pub fn as_user(command: &Command, user: u32) -> Command {
+    let user = user.to_string();
+    let mut changed = Command::new(program("setpriv"));
+    // The kernel forgets the signal when the user changes.
+    changed.args(["--reuid", &user, "--regid", &user, "--clear-groups", "--pdeathsig", "KILL", "--"]);
+    changed.arg(command.get_program()).args(command.get_args());
+    changed.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    if let Some(directory) = command.get_current_dir() {
+        changed.current_dir(directory);
+    }
+    changed
+}
+
 /// A free port of the loopback address. They are taken from below the range from which the
 /// kernel serves outgoing connections, so that none of those can take one before its daemon.
 pub fn free_port() -> u16 {

@@ -1,5 +1,6 @@
 //! A project in a temporary folder, and the real `monprov` run in it.
 
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -20,6 +21,8 @@ pub struct Project {
     root: PathBuf,
     home: PathBuf,
     environment: Vec<(String, String)>,
+    /// As whom `monprov` runs, if not as who runs the tests.
+    user: Option<u32>,
 }
 
 impl Project {
@@ -30,7 +33,7 @@ impl Project {
         let (root, home) = (base.join("project"), base.join("home"));
         std::fs::create_dir_all(root.join("profiles")).unwrap();
         std::fs::create_dir_all(&home).unwrap();
-        Project { _temp: temp, root, home, environment: Vec::new() }
+        Project { _temp: temp, root, home, environment: Vec::new(), user: None }
     }
 
     /// With a copy of the repository's own `profiles/`.
@@ -78,6 +81,18 @@ impl Project {
         assert!(status.success());
     }
 
+    /// Makes the whole project a user's, as whom `monprov` runs in it from now on.
+    #[must_use]
+    pub fn of_user(mut self, user: u32) -> Project {
+        self.give_to(user);
+        self.user = Some(user);
+        self
+    }
+
+    pub fn user(&self) -> Option<u32> {
+        self.user
+    }
+
     /// A variable that `monprov` sees in this project.
     #[must_use]
     pub fn env(mut self, name: &str, value: &str) -> Project {
@@ -96,6 +111,9 @@ impl Project {
             .env("HOME", &self.home)
             .envs(self.environment.iter().map(|(k, v)| (k, v)))
             .stdin(Stdio::null());
+        if let Some(user) = self.user {
+            command.uid(user).gid(user);
+        }
         command
     }
 

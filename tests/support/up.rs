@@ -6,7 +6,7 @@ use std::time::Duration;
 use monprov::activate::process::{Client, ServiceStatus, State, Status};
 use rustix::process::Signal;
 
-use super::daemon::Daemon;
+use super::daemon::{self, Daemon};
 use super::project::Project;
 use super::{GENEROUS, wait_for};
 
@@ -23,7 +23,10 @@ impl Up {
     }
 
     pub fn of(profile: &str, project: Project, args: &[&str]) -> Up {
-        let command = project.command(["up", profile].iter().chain(args));
+        let mut command = project.command(["up", profile].iter().chain(args));
+        if let Some(user) = project.user() {
+            command = daemon::as_user(&command, user);
+        }
         let daemon = Daemon::start("up", project.root(), &command);
         let client = Client::new(&project.path(".monprov"), profile);
         Up { daemon, client, project }

@@ -42,7 +42,9 @@ fn one(look: &Look<'_>, name: &str, running: &Running, step: Step) -> Check {
     let started = matches!(step, Step::Create | Step::Restart);
     let before = look.before.observed.0.get(name);
     // An outage must not keep anybody from switching: what was ill stays ill.
-    let ill_before = before.is_some_and(|b| !b.state.is_well() && b.definition == running.definition);
+    let falls = |b: &Running| step == Step::Keep && has_fallen(look.now, b);
+    let ill_before =
+        before.is_some_and(|b| b.definition == running.definition && (!b.state.is_well() || falls(b)));
     let ill = |what: String| match (started, ill_before) {
         (_, true) => Check::note(name, &format!("{what}, as before")),
         (true, false) => Check::waiting(name, &what, PATIENCE),
@@ -53,8 +55,8 @@ fn one(look: &Look<'_>, name: &str, running: &Running, step: Step) -> Check {
     }
     match &running.state {
         State::Absent(why) => Check::unproved(name, &format!("does not run here: {why}")),
-        State::Failed(why) if ill_before => Check::note(name, &format!("ended, as before: {why}")),
-        State::Failed(why) => Check::wrong(name, &format!("ended: {why}")),
+        State::Failed(why) if ill_before => Check::note(name, &format!("failed, as before: {why}")),
+        State::Failed(why) => Check::wrong(name, &format!("failed: {why}")),
         State::Unhealthy(why) if started && !ill_before => {
             Check::wrong(name, &format!("is unhealthy: {why}"))
         }
@@ -66,6 +68,12 @@ fn one(look: &Look<'_>, name: &str, running: &Running, step: Step) -> Check {
         State::Running => Check::proved(name, "runs (it has no health check)"),
         State::Healthy => Check::proved(name, "is healthy"),
     }
+}
+
+/// Lately, so that standing now says little: an outage makes a service fall again and again.
+fn has_fallen(now: SystemTime, running: &Running) -> bool {
+    let since = running.since.and_then(|since| now.duration_since(since).ok());
+    running.restarts > 0 && since.is_none_or(|lasted| lasted < PATIENCE)
 }
 
 fn has_lasted(now: SystemTime, running: &Running) -> bool {

@@ -1,6 +1,6 @@
 //! Prometheus runs the bundle's configuration and the bundle's rules.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -21,8 +21,8 @@ pub(super) struct Seen {
     pub configuration: String,
     pub rules: Vec<rules::Group>,
     pub targets: BTreeMap<(String, String), Target>,
-    /// The addresses that it has found, by job.
-    pub found: BTreeMap<String, BTreeSet<String>>,
+    /// All that it has found, by job.
+    pub found: BTreeMap<String, Vec<targets::Labels>>,
 }
 
 #[derive(Deserialize)]

@@ -59,20 +59,24 @@ impl Target {
     }
 }
 
-/// The addresses that a Prometheus has found for each job, also of targets that relabelling
-/// has dropped.
-pub(super) fn found(answer: &Value) -> BTreeMap<String, BTreeSet<String>> {
-    let mut found: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+/// The labels of a target before any relabelling: where and how it is scraped.
+pub(super) type Labels = BTreeMap<String, String>;
+
+/// What a Prometheus has found for each job, also targets that relabelling has dropped.
+pub(super) fn found(answer: &Value) -> BTreeMap<String, Vec<Labels>> {
+    let mut found: BTreeMap<String, Vec<Labels>> = BTreeMap::new();
     for list in ["/data/activeTargets", "/data/droppedTargets"] {
         for target in answer.pointer(list).and_then(Value::as_array).into_iter().flatten() {
-            let text = |at: &str| target.pointer(at).and_then(Value::as_str).unwrap_or_default().to_owned();
-            found
-                .entry(text("/discoveredLabels/job"))
-                .or_default()
-                .insert(text("/discoveredLabels/__address__"));
+            let labels = target.get("discoveredLabels").map(labels).unwrap_or_default();
+            found.entry(labels.get("job").cloned().unwrap_or_default()).or_default().push(labels);
         }
     }
     found
+}
+
+fn labels(object: &Value) -> Labels {
+    let labels = object.as_object().into_iter().flatten();
+    labels.filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned()))).collect()
 }
 
 pub(super) fn check(look: &Look<'_>, checks: &mut Vec<Check>) {
@@ -135,7 +139,7 @@ pub(super) fn check(look: &Look<'_>, checks: &mut Vec<Check>) {
 }
 
 /// Prometheus takes some seconds to find the targets of a changed configuration; until then it
-/// shows the old ones.
+/// shows the old ones, and scrapes them as it did.
 fn undiscovered(
     look: &Look<'_>,
     prometheus: &str,
@@ -147,15 +151,50 @@ fn undiscovered(
         return;
     }
     for (job, scrape) in jobs {
-        let groups = scrape.get("static_configs").and_then(Value::as_array).into_iter().flatten();
-        let addresses = groups.filter_map(|group| group.get("targets")?.as_array()).flatten();
-        let found = seen.found.get(job);
-        let missing = addresses.filter_map(Value::as_str).find(|a| !found.is_some_and(|f| f.contains(*a)));
-        if let Some(address) = missing {
+        let found = seen.found.get(job).map(Vec::as_slice).unwrap_or_default();
+        let there = |wanted: &Labels| found.iter().any(|found| has(found, wanted));
+        if let Some(missing) = wanted(scrape).into_iter().find(|wanted| !there(wanted)) {
+            let address = missing.get(ADDRESS).map(String::as_str).unwrap_or_default();
             let what = format!("target {address} of the job {job} is not there yet");
             checks.push(Check::hoping(prometheus, &what, DISCOVERY));
         }
     }
+}
+
+const ADDRESS: &str = "__address__";
+
+/// How a job's configuration says that a target is scraped, and the label that shows it.
+const SETTINGS: [(&str, &str); 4] = [
+    ("scheme", "__scheme__"),
+    ("metrics_path", "__metrics_path__"),
+    ("scrape_interval", "__scrape_interval__"),
+    ("scrape_timeout", "__scrape_timeout__"),
+];
+
+/// The targets of a job, as they will be found.
+fn wanted(scrape: &Value) -> Vec<Labels> {
+    let settings = SETTINGS
+        .iter()
+        .filter_map(|(key, label)| Some(((*label).to_owned(), scrape.get(key)?.as_str()?.to_owned())));
+    let settings: Labels = settings.collect();
+    let groups = scrape.get("static_configs").and_then(Value::as_array).into_iter().flatten();
+    let targets = groups.flat_map(|group| {
+        let own = group.get("labels").map(labels).unwrap_or_default();
+        let addresses = group.get("targets").and_then(Value::as_array).into_iter().flatten();
+        addresses.filter_map(Value::as_str).map(move |address| (own.clone(), address.to_owned()))
+    });
+    let with = |(own, address): (Labels, String)| {
+        settings.clone().into_iter().chain(own).chain([(ADDRESS.to_owned(), address)]).collect()
+    };
+    targets.map(with).collect()
+}
+
+/// Older versions show less of the settings.
+fn has(found: &Labels, wanted: &Labels) -> bool {
+    wanted.iter().all(|(name, value)| match found.get(name) {
+        Some(found) => found == value,
+        None => value.is_empty() || SETTINGS.iter().any(|(_, label)| label == name),
+    })
 }
 
 /// The scrape configurations of a Prometheus, by job.

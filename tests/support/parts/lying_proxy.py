@@ -26,6 +26,8 @@ def free_port():
 
 class Proxy(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    # Head and body are two writes: else the second waits for the acknowledgement of the first.
+    disable_nagle_algorithm = True
 
     def answer(self, status, body):
         self.send_response(status)
