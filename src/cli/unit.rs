@@ -12,11 +12,10 @@ use crate::project::Project;
 use crate::stack::Runtime;
 
 /// Print a systemd unit that brings the current generation of a profile up at boot
-///
-///     monprov unit prod | sudo tee /etc/systemd/system/monprov-prod.service
-///     sudo systemctl enable --now monprov-prod
 #[derive(Debug, Args)]
-#[command(verbatim_doc_comment)]
+#[command(after_help = "Example:\n  \
+    monprov unit prod | sudo tee /etc/systemd/system/monprov-prod.service\n  \
+    sudo systemctl enable --now monprov-prod")]
 pub(super) struct Unit {
     /// The profile
     profile: String,
