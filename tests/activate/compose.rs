@@ -205,6 +205,26 @@ fn a_stack_lives_through_everything_on_a_real_engine() {
     let mended = stack.switch(&slower).succeeds();
     assert!(mended.stderr.contains("create reader"), "{}", mended.stderr);
     stack.monprov("status prod").succeeds();
+    stack.engine.docker(&["rm", "--force", "monprov-prod_opened_1"]);
+    for service in ["opened", "stray"] {
+        let name = format!("monprov-prod_{service}_1");
+        let label = |label: &str| format!("--label=com.docker.compose.{label}");
+        let labels =
+            ["project=monprov-prod", &format!("service={service}"), "oneoff=False", "container-number=1"];
+        let labels = labels.map(label);
+        let mut run = vec!["run", "--detach", "--name", &name];
+        run.extend(labels.iter().map(String::as_str));
+        stack.engine.docker(&[&run[..], &["test/tool:v1.0.0", "sleep 100000"]].concat());
+    }
+    let drift = stack.monprov("status prod").exits(1);
+    for seen in
+        ["opened runs with another definition than the bundle's", "stray runs, and no bundle knows it"]
+    {
+        assert!(drift.stderr.contains(seen), "{}", drift.stderr);
+    }
+    let mended = stack.switch(&slower).succeeds();
+    assert!(mended.stderr.contains("restart opened; remove stray"), "{}", mended.stderr);
+    stack.monprov("status prod").succeeds();
 
     stack.monprov("down prod").succeeds();
     assert_eq!(stack.services(), [""; 0]);
