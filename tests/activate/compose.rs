@@ -175,6 +175,14 @@ fn a_stack_lives_through_everything_on_a_real_engine() {
     assert_eq!(stack.containers(), before);
     assert_eq!(stack.api("query?query=min_over_time(up[20s])")["data"]["result"][0]["value"][1], "1");
 
+    // One whose health check fails.
+    let ill = profile(800)
+        + "[services.ill]\nimage = \"test/tool:v1.0.0\"\nargs = [\"sleep 100000\"]\n\
+           health = { command = [\"sh\", \"-c\", \"exit 1\"], interval = \"1s\", start_period = \"0s\", retries = 1 }\n";
+    let failed = stack.switch(&ill).exits(5);
+    assert!(failed.stderr.contains("ill is unhealthy"), "{}", failed.stderr);
+    assert_eq!(stack.containers(), before);
+
     // Back, and to what was before nothing.
     stack.monprov("rollback prod").succeeds();
     assert_eq!(stack.expression(), "prometheus_tsdb_head_series > 100");
