@@ -175,6 +175,14 @@ fn a_stack_lives_through_everything_on_a_real_engine() {
     assert_eq!(stack.containers(), before);
     assert_eq!(stack.api("query?query=min_over_time(up[20s])")["data"]["result"][0]["value"][1], "1");
 
+    // One whose health check fails.
+    let ill = profile(800)
+        + "[services.ill]\nimage = \"test/tool:v1.0.0\"\nargs = [\"sleep 100000\"]\n\
+           health = { command = [\"sh\", \"-c\", \"exit 1\"], interval = \"1s\", start_period = \"0s\", retries = 1 }\n";
+    let failed = stack.switch(&ill).exits(5);
+    assert!(failed.stderr.contains("ill is unhealthy"), "{}", failed.stderr);
+    assert_eq!(stack.containers(), before);
+
     // Back, and to what was before nothing.
     stack.monprov("rollback prod").succeeds();
     assert_eq!(stack.expression(), "prometheus_tsdb_head_series > 100");
@@ -204,6 +212,26 @@ fn a_stack_lives_through_everything_on_a_real_engine() {
     assert!(drift.stderr.contains("reader does not run"), "{}", drift.stderr);
     let mended = stack.switch(&slower).succeeds();
     assert!(mended.stderr.contains("create reader"), "{}", mended.stderr);
+    stack.monprov("status prod").succeeds();
+    stack.engine.docker(&["rm", "--force", "monprov-prod_opened_1"]);
+    for service in ["opened", "stray"] {
+        let name = format!("monprov-prod_{service}_1");
+        let label = |label: &str| format!("--label=com.docker.compose.{label}");
+        let labels =
+            ["project=monprov-prod", &format!("service={service}"), "oneoff=False", "container-number=1"];
+        let labels = labels.map(label);
+        let mut run = vec!["run", "--detach", "--name", &name];
+        run.extend(labels.iter().map(String::as_str));
+        stack.engine.docker(&[&run[..], &["test/tool:v1.0.0", "sleep 100000"]].concat());
+    }
+    let drift = stack.monprov("status prod").exits(1);
+    for seen in
+        ["opened runs with another definition than the bundle's", "stray runs, and no bundle knows it"]
+    {
+        assert!(drift.stderr.contains(seen), "{}", drift.stderr);
+    }
+    let mended = stack.switch(&slower).succeeds();
+    assert!(mended.stderr.contains("restart opened; remove stray"), "{}", mended.stderr);
     stack.monprov("status prod").succeeds();
 
     stack.monprov("down prod").succeeds();

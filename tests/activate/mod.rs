@@ -2,6 +2,7 @@
 //! refuses, when somebody lies, and when they are killed.
 
 mod compose;
+mod drift;
 mod faults;
 mod killed;
 mod lies;

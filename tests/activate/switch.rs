@@ -178,7 +178,16 @@ fn targets_that_are_down_already_block_nothing_and_others_may_not_go_down() {
     let switched = stack.switch(&again, "").succeeds();
     assert!(switched.stderr.contains("is down, as before"), "{}", switched.stderr);
 
-    // A scrape that the change itself breaks.
+    // A scrape that the change itself breaks: its targets are the same, and were up a moment ago.
+    let limited = Profile { threshold: 850, ..again.clone() };
+    stack.write(&limited);
+    let text = stack.project().read("profiles/dev.toml");
+    let text = text.replace("service = \"prometheus\"", "service = \"prometheus\"\nsample_limit = 1");
+    stack.project().write("profiles/dev.toml", text);
+    let failed = stack.project().run("switch dev --oracle off").exits(5);
+    assert!(failed.stderr.contains("was up and is down: sample limit exceeded"), "{}", failed.stderr);
+
+    // The same where Prometheus has to find them anew.
     let broken = Profile { threshold: 900, ..again };
     stack.write(&broken);
     let text = stack.project().read("profiles/dev.toml");
