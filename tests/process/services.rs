@@ -154,8 +154,10 @@ fn a_program_inherits_no_descriptor_no_variable_and_no_signal_of_the_supervisor(
     let mut command = project.command([] as [&str; 0]);
     command = {
         let environment = command.get_envs().filter_map(|(k, v)| Some((k.to_owned(), v?.to_owned())));
-        let mut shell = std::process::Command::new("sh");
-        shell.args(["-c", &format!("trap '' PIPE; exec {monprov} up dev --oracle off")]).envs(environment);
+        // Whoever runs the tests may ignore the end of a terminal, as `nohup` does.
+        let mut shell = std::process::Command::new("env");
+        shell.args(["--default-signal=HUP", "sh", "-c"]);
+        shell.arg(format!("trap '' PIPE; exec {monprov} up dev --oracle off")).envs(environment);
         shell
     };
     let daemon = Daemon::start("up", project.root(), command.current_dir(project.root()));
@@ -201,8 +203,14 @@ fn a_closed_terminal_stops_everything() {
     let monprov = env!("CARGO_BIN_EXE_monprov");
     let mut terminal = project.command([] as [&str; 0]);
     terminal = {
-        let mut command = std::process::Command::new("script");
-        command.args(["-qefc", &format!("{monprov} up dev --oracle off"), "typescript"]);
+        let mut command = std::process::Command::new("env");
+        command.args([
+            "--default-signal=HUP",
+            "script",
+            "-qefc",
+            &format!("{monprov} up dev --oracle off"),
+            "typescript",
+        ]);
         command.current_dir(project.root()).envs(terminal.get_envs().filter_map(|(k, v)| Some((k, v?))));
         command
     };
