@@ -1,6 +1,8 @@
 //! The same promises under Docker Compose, on a real engine.
 
-use std::process::Command;
+use std::io::{BufRead as _, BufReader};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -244,4 +246,96 @@ fn a_stack_lives_through_everything_on_a_real_engine() {
     stack.engine.kill();
     let failed = stack.project.run("status prod").exits(1);
     assert!(failed.stderr.contains("start Docker"), "{}", failed.stderr);
+}
+
+/// The `docker-compose` that a killed run has started may go on for a while.
+#[test]
+fn killed_at_random_instants_it_is_settled_by_the_next() {
+    let mut random = super::killed::random();
+    let stack = Stack::new();
+    let [old, new] = [(100, "open"), (500, "open")];
+    let very = (700, "very open");
+    let write = |(threshold, says): (u32, &str)| {
+        let text = profile(threshold).replace("echo \"open", &format!("echo \"{says}"));
+        stack.project.write("profiles/prod.toml", text);
+    };
+    let command = |args: &str| {
+        let own: Command = stack.project.command(args.split_whitespace());
+        stack.engine.enter(&own)
+    };
+    const SWITCH: &str = "switch prod --oracle off --force";
+    let switch = |version| {
+        write(version);
+        let start = Instant::now();
+        stack.monprov(SWITCH).succeeds();
+        start.elapsed()
+    };
+    switch(old);
+    let whole = switch(new).as_micros() as u64;
+
+    let (mut at, mut cut_short) = (new, 0);
+    for round in 0..20 {
+        // Every fifth one makes a container anew.
+        let to = if round % 5 == 4 {
+            very
+        } else if at == old {
+            new
+        } else {
+            old
+        };
+        let verb = if round % 2 == 0 { SWITCH } else { "rollback prod" };
+        if verb == SWITCH {
+            write(to);
+        }
+        let before = at;
+        let after = random.u64(..if to == very { whole * 2 } else { whole });
+        let mut child = command(verb).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        // Most of the time it only looks. Three of four times it dies after that.
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
+        if round % 4 > 0 {
+            lines.find(|line| line.starts_with("plan"));
+        }
+        std::thread::sleep(Duration::from_micros(after));
+        kill_what_it_entered(child.id());
+        child.wait().unwrap();
+
+        let at_round = format!("{verb} killed after {after} µs in round {round}");
+        let runs = stack.expression();
+        let known = [old, new, very].map(|(t, _)| format!("prometheus_tsdb_head_series > {t}"));
+        assert!(known.contains(&runs), "{at_round}: {runs}");
+        let status = stack.monprov("status prod --json");
+        let found: Value = serde_json::from_str(&status.stdout).unwrap();
+        if status.code == 0 {
+            let bundle = found[0]["current"]["bundle"].as_str().unwrap();
+            let rules = stack.project.read(&format!(".monprov/store/{bundle}/prometheus/rules/default.yml"));
+            assert!(rules.contains(&runs), "{at_round}: {runs}, but current is {rules}");
+        } else {
+            let mut checks = found[0]["checks"].as_array().unwrap().iter();
+            let drifted = checks.any(|check| check["verdict"] == "wrong");
+            assert!(drifted || !found[0]["interrupted"].is_null(), "{at_round}: {found}");
+        }
+
+        at = if random.bool() { to } else { before };
+        write(at);
+        let next = stack.monprov(SWITCH).succeeds();
+        cut_short += u32::from(next.stderr.contains("was cut short"));
+        assert_eq!(stack.expression(), format!("prometheus_tsdb_head_series > {}", at.0), "{at_round}");
+        assert_eq!(stack.services(), ["alertmanager", "opened", "prometheus", "reader"], "{at_round}");
+        stack.monprov("status prod").succeeds();
+    }
+    eprintln!("{cut_short} of 20 died while they changed things");
+    assert!(cut_short > 2, "{cut_short}");
+    let all = stack.monprov("generations prod --json").succeeds().stdout;
+    assert!(!all.contains("\"pending\""), "{all}");
+    stack.monprov("verify").succeeds();
+}
+
+/// `nsenter` forks, and only its child is `monprov`.
+fn kill_what_it_entered(nsenter: u32) {
+    let children = std::fs::read_to_string(format!("/proc/{nsenter}/task/{nsenter}/children"));
+    for child in children.unwrap_or_default().split_whitespace() {
+        let pid = rustix::process::Pid::from_raw(child.parse().unwrap()).unwrap();
+        // It may have ended by itself.
+        let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+    }
 }
