@@ -30,6 +30,7 @@ mod golden;
 mod nix;
 mod parts;
 mod process;
+mod plugins;
 mod readme;
 mod render;
 mod secrets;
