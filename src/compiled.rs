@@ -3,7 +3,10 @@
 //! Code is trusted when it is loaded, so it is taken only from a folder and a file that belong
 //! to the user who runs this and that nobody else can write. Its name is a digest over the
 //! component and over everything else that decides about code.
-#![expect(clippy::disallowed_methods, reason = "keeps compiled code on disk and compiles in a process of its own")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "keeps compiled code on disk and compiles in a process of its own"
+)]
 
 use std::io::{Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
@@ -16,7 +19,7 @@ use crate::bundle::manifest::sha256;
 use crate::plugin::{Failure, component};
 
 /// The verb of this program that compiles: for itself alone.
-pub const VERB: &str = "compile-plugin";
+pub(crate) const VERB: &str = "compile-plugin";
 
 /// What the process that compiles may use.
 const MEMORY: u64 = 4 << 30;
@@ -24,7 +27,7 @@ const SECONDS: u64 = 120;
 
 /// Why there is no code.
 #[derive(Debug)]
-pub enum Trouble {
+pub(crate) enum Trouble {
     /// It is the plugin's fault.
     Plugin(Failure),
     /// It is not.
@@ -38,7 +41,7 @@ impl<E: Into<anyhow::Error>> From<E> for Trouble {
 }
 
 /// The code of a plugin: kept, or made and kept.
-pub fn code(state: &Path, file: &[u8]) -> Result<Vec<u8>, Trouble> {
+pub(crate) fn code(state: &Path, file: &[u8]) -> Result<Vec<u8>, Trouble> {
     let version = component::code_version().map_err(Trouble::Plugin)?;
     let folder = private_folder(state)?;
     let path = folder.join(format!("{}.code", sha256(format!("{}\0{version}", sha256(file)).as_bytes())));
@@ -120,12 +123,15 @@ fn compile(file: &[u8]) -> Result<Vec<u8>, Trouble> {
     let failure = said.lines().rev().find_map(|line| serde_json::from_str(line).ok());
     Err(Trouble::Plugin(failure.unwrap_or_else(|| {
         let (memory, seconds) = (MEMORY >> 30, SECONDS);
-        Failure::NotCompiled(format!("it takes more than {memory} GiB of memory or {seconds} s ({})", output.status))
+        Failure::NotCompiled(format!(
+            "the compiler gave up ({}): it is damaged, or takes more than {memory} GiB of memory or {seconds} s",
+            output.status
+        ))
     })))
 }
 
 /// The process that compiles: a component on stdin, code on stdout, a [`Failure`] on stderr.
-pub fn child() -> anyhow::Result<bool> {
+pub(crate) fn child() -> anyhow::Result<bool> {
     use rustix::process::{Resource, Rlimit, setrlimit};
     for (resource, most) in [(Resource::As, MEMORY), (Resource::Cpu, SECONDS)] {
         setrlimit(resource, Rlimit { current: Some(most), maximum: Some(most) })?;

@@ -65,8 +65,9 @@ impl Pins {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Pins::default()),
             Err(error) => return Err(error).with_context(|| path.display().to_string()),
         };
-        let pins: Pins = toml::from_str(&text)
-            .map_err(|error| anyhow::anyhow!("{FILE} can't be read: {}; take it from version control", error.message()))?;
+        let pins: Pins = toml::from_str(&text).map_err(|error| {
+            anyhow::anyhow!("{FILE} can't be read: {}; take it from version control", error.message())
+        })?;
         anyhow::ensure!(
             pins.schema == SCHEMA,
             "{FILE} has schema {}, and this release knows {SCHEMA}: use the release that wrote it",
@@ -80,7 +81,9 @@ impl Pins {
         use std::io::Write;
         let path = project.path(FILE);
         let folder = path.parent().unwrap_or(&path);
-        let mut text = "# The plugins that may run, as `monprov plugin add` and `update` saw them. Check it in.\n".to_owned();
+        let mut text =
+            "# The plugins that may run, as `monprov plugin add` and `update` saw them. Check it in.\n"
+                .to_owned();
         text.push_str(&toml::to_string(self)?);
         let mut file = tempfile::Builder::new().prefix(".monprov.lock-").tempfile_in(folder)?;
         file.write_all(text.as_bytes())?;

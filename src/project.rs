@@ -119,9 +119,8 @@ impl Project {
     /// A file of the project that is no text, such as a plugin, by its name for people.
     pub fn bytes(&self, name: &str) -> Result<Vec<u8>, String> {
         inside(name)?;
-        self.inner(&self.root.join(name)).and_then(|(name, real)| {
-            read_bytes(&real, LARGEST_BINARY).map_err(|why| format!("{name} {why}"))
-        })
+        self.inner(&self.root.join(name))
+            .and_then(|(name, real)| read_bytes(&real, LARGEST_BINARY).map_err(|why| format!("{name} {why}")))
     }
 
     /// The same file's path on this machine.

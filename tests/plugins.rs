@@ -28,8 +28,6 @@ fn manifest(project: &Project) -> serde_json::Value {
 
 #[test]
 fn a_change_lands_in_the_rules_the_manifest_explain_and_diff_with_its_reason() {
-    let plain = unpinned(&[]);
-    plain.run("build profile --oracle off --out-link before").succeeds();
     let project = project(&[("raise", "raise.wat", "")]);
     assert!(rules(&project).contains("expr: up > 200"), "{}", rules(&project));
     let manifest = manifest(&project);
@@ -38,25 +36,22 @@ fn a_change_lands_in_the_rules_the_manifest_explain_and_diff_with_its_reason() {
     assert_eq!(manifest["plugins"]["raise"]["worlds"][0], "thresholds");
     let explained = project.run("explain profile alerts.Slow.threshold").succeeds().stdout;
     assert!(explained.contains("profile.toml:5 100 → plugin raise 200 (a good reason)"), "{explained}");
-    // The bundle that is read back has the change, though no plugin runs then.
-    let before = std::fs::canonicalize(plain.path("before")).unwrap();
-    let copied = project.path(".monprov/store").join(before.file_name().unwrap());
-    std::os::unix::fs::symlink("nowhere", project.path("unused")).unwrap();
-    crate::support::project::copy_folder(&before, &copied);
-    let after = project.run("build profile --oracle off").succeeds().last_line().to_owned();
-    let side = |path: &std::path::Path| monprov::store::read_tree(path).unwrap();
-    let after = project.path(&after.replace("$PROJECT/", ""));
-    let read = |tree| monprov::diff::Side::read("side", tree, None).unwrap();
-    let diff = monprov::diff::compare(Some(&read(side(&before))), &read(side(&after)));
-    let told = serde_json::to_string(&diff).unwrap();
-    assert!(told.contains("plugin raise: a good reason"), "{told}");
+    // A bundle that is read back has its changes, though no plugin runs then.
+    project.run("build profile --oracle off --out-link after").succeeds();
+    project.write("profiles/profile.toml", guests::PROFILE);
+    project.run("build profile --oracle off --out-link before").succeeds();
+    let told = project.run("diff ./before ./after").exits(1).stdout;
+    assert!(told.contains("threshold 100 → 200") && told.contains("plugin raise: a good reason"), "{told}");
 }
 
 #[test]
 fn what_was_not_granted_is_refused_with_the_line_to_write() {
     for (guest, grant) in [("label.wat", "label"), ("disable.wat", "disable"), ("add.wat", "add")] {
         let refused = project(&[("guest", guest, "")]).run(CHECK).exits(3).stderr;
-        assert!(refused.contains("M705") && refused.contains(&format!("`{grant}` is not granted")), "{refused}");
+        assert!(
+            refused.contains("M705") && refused.contains(&format!("`{grant}` is not granted")),
+            "{refused}"
+        );
         assert!(refused.contains(&format!("may = [\"threshold\", \"for\", \"{grant}\"]")), "{refused}");
         let granted = project(&[("guest", guest, &format!("may = [\"{grant}\"]"))]);
         granted.run(CHECK).succeeds();
@@ -81,7 +76,10 @@ fn of_two_that_change_the_same_the_later_wins_and_both_are_named() {
     let both = |one: &str, two: &str| project(&[("aa", "raise.wat", one), ("bb", "fixed.wat", two)]);
     let side_by_side = both("", "");
     let warned = side_by_side.run(CHECK).succeeds().stderr;
-    assert!(warned.contains("warning[M706]") && warned.contains("`aa` and `bb` both change `threshold`"), "{warned}");
+    assert!(
+        warned.contains("warning[M706]") && warned.contains("`aa` and `bb` both change `threshold`"),
+        "{warned}"
+    );
     assert!(rules(&side_by_side).contains("up > 7"));
     let ordered = both("order = 1", "");
     assert!(rules(&ordered).contains("up > 200"), "both saw 100");
@@ -93,7 +91,9 @@ fn of_two_that_change_the_same_the_later_wins_and_both_are_named() {
 #[test]
 fn what_is_final_stays() {
     let project = project(&[("raise", "raise.wat", "")]);
-    let text = project.read("profiles/profile.toml").replace("[alerts.Slow]\n", "[alerts.Slow]\nfinal = [\"threshold\"]\n");
+    let text = project
+        .read("profiles/profile.toml")
+        .replace("[alerts.Slow]\n", "[alerts.Slow]\nfinal = [\"threshold\"]\n");
     project.write("profiles/profile.toml", text);
     let refused = project.run(CHECK).exits(3).stderr;
     assert!(refused.contains("may not change `Slow`: the profile marked threshold `final`"), "{refused}");
@@ -114,13 +114,21 @@ fn changes_that_make_no_sense_are_refused() {
 fn only_what_was_pinned_runs() {
     let project = unpinned(&[("raise", guests::threshold_plugin("raise.wat"), "")]);
     let refused = project.run(BUILD).exits(3).stdout;
-    assert!(refused.contains("is not pinned in monprov.lock") && refused.contains("monprov plugin add plugins/raise.wasm"), "{refused}");
+    assert!(
+        refused.contains("is not pinned in monprov.lock")
+            && refused.contains("monprov plugin add plugins/raise.wasm"),
+        "{refused}"
+    );
     let added = project.run("plugin add plugins/raise.wasm").succeeds();
     assert_eq!(added.stdout, "[plugins.guest]\nfile = \"plugins/raise.wasm\"\n");
     project.run(BUILD).succeeds();
     project.write("plugins/raise.wasm", guests::threshold_plugin("fixed.wat"));
     let refused = project.run(BUILD).exits(3).stdout;
-    assert!(refused.contains("not the file that was pinned") && refused.contains("monprov plugin update plugins/raise.wasm"), "{refused}");
+    assert!(
+        refused.contains("not the file that was pinned")
+            && refused.contains("monprov plugin update plugins/raise.wasm"),
+        "{refused}"
+    );
     project.run("plugin update plugins/raise.wasm").succeeds();
     assert!(rules(&project).contains("up > 7"));
     let listed = project.run("plugin list profile").succeeds().stdout;
@@ -196,7 +204,8 @@ fn hostile_guests_get_an_error_of_their_own() {
 fn limits_are_those_of_the_profile() {
     let small = [("guest", "loop.wat", "limits = { fuel = 1000, fuel_per_item = 10 }")];
     refused(&project(&small), &["used up its fuel of 1020"]);
-    let roomy = [("guest", "output.wat", "may = [\"disable\"]\nlimits = { memory = \"8MiB\", output = \"1MiB\" }")];
+    let roomy =
+        [("guest", "output.wat", "may = [\"disable\"]\nlimits = { memory = \"8MiB\", output = \"1MiB\" }")];
     refused(&project(&roomy), &["returned more than 1048576 bytes"]);
     let raised = [("guest", "raise.wat", "limits = { component = \"1KiB\" }")];
     refused(&project(&raised), &["and 1024 are allowed", "`plugins.guest.limits.component`"]);
@@ -208,10 +217,19 @@ fn limits_are_those_of_the_profile() {
 fn files_that_are_no_plugin_are_never_pinned_and_say_why() {
     let good = guests::threshold_plugin("raise.wat");
     let cases: Vec<(Vec<u8>, &str)> = vec![
-        (guests::text("import-component.wat").into(), "imports functions, which no plugin gets: `host:files/read`"),
+        (
+            guests::text("import-component.wat").into(),
+            "imports functions, which no plugin gets: `host:files/read`",
+        ),
         (guests::text("import-module.wat").into(), "can't be made a component"),
-        (guests::text("world-other.wat").into(), "exports no interface of monprov:plugin@1.0.0; it has other:greeter/greeter@1.0.0"),
-        (guests::text("world-future.wat").into(), "is made for monprov:plugin/meta@2.0.0, and this release knows monprov:plugin@1.0.0"),
+        (
+            guests::text("world-other.wat").into(),
+            "exports no interface of monprov:plugin@1.0.0; it has other:greeter/greeter@1.0.0",
+        ),
+        (
+            guests::text("world-future.wat").into(),
+            "is made for monprov:plugin/meta@2.0.0, and this release knows monprov:plugin@1.0.0",
+        ),
         (guests::text("export-missing.wat").into(), "lacks an export"),
         (guests::text("export-of-another-type.wat").into(), "exports something of another type"),
         (good[..good.len() / 2].to_vec(), "can't be made a component"),
@@ -240,7 +258,7 @@ fn a_crash_in_describe_is_one_of_the_plugin() {
         .replace(";; the guest", &guests::text("raise.wat"));
     let project = unpinned(&[("guest", guests::module(&text), "")]);
     let refused = project.run("plugin add plugins/guest.wasm").exits(1).stderr;
-    assert!(refused.contains("crashed: wasm `unreachable` instruction executed"), "{refused}");
+    assert!(refused.contains("crashed: wasm trap: wasm `unreachable` instruction executed"), "{refused}");
 }
 
 #[test]
@@ -248,7 +266,7 @@ fn a_thousand_damaged_plugins_crash_nothing() {
     let good = guests::threshold_plugin("raise.wat");
     let mut rng = TestRng::from_seed(RngAlgorithm::ChaCha, &[7; 32]);
     let mut draw = |below: usize| {
-        use proptest::prelude::RngCore;
+        use proptest::prelude::Rng;
         (rng.next_u64() % below as u64) as usize
     };
     let mut sound = 0;
@@ -264,7 +282,15 @@ fn a_thousand_damaged_plugins_crash_nothing() {
             }
         }
         let small = Limits { fuel: 1_000_000, ..Limits::default() };
-        if component::compile(&bytes).and_then(|code| plugin::inspect(&code, &small)).is_ok() {
+        let compiled = std::panic::catch_unwind(|| component::compile(&bytes));
+        let Ok(compiled) = compiled else {
+            // The compiler has a process of its own, so that this ends only that.
+            let project = unpinned(&[("guest", bytes, "")]);
+            let refused = project.run("plugin add plugins/guest.wasm").exits(1).stderr;
+            assert!(refused.contains("the compiler gave up"), "{refused}");
+            continue;
+        };
+        if compiled.and_then(|code| plugin::inspect(&code, &small)).is_ok() {
             sound += 1;
         }
     }
@@ -297,18 +323,32 @@ fn the_same_on_a_hundred_runs_with_any_number_of_threads() {
 
 fn with_naming(profile: &str, settings: &str) -> Project {
     let file = repository().join("plugins/naming-policy/naming-policy.wasm");
-    let profile = format!("{profile}\n[plugins.naming]\nfile = \"plugins/naming-policy.wasm\"\n[plugins.naming.settings]\n{settings}\n");
-    let project = Project::empty().file("profiles/profile.toml", profile).file("plugins/naming-policy.wasm", std::fs::read(file).unwrap());
+    let profile = format!(
+        "{profile}\n[plugins.naming]\nfile = \"plugins/naming-policy.wasm\"\n[plugins.naming.settings]\n{settings}\n"
+    );
+    let project = Project::empty()
+        .file("profiles/profile.toml", profile)
+        .file("plugins/naming-policy.wasm", std::fs::read(file).unwrap());
     project.run("plugin add plugins/naming-policy.wasm").succeeds();
     project
 }
 
 #[test]
 fn naming_policy_finds_what_its_settings_say_at_the_line() {
-    let project = with_naming(guests::PROFILE, "required_labels = [\"severity\", \"team\"]\nseverities = [\"critical\"]");
+    let project = with_naming(
+        guests::PROFILE,
+        "required_labels = [\"severity\", \"team\"]\nseverities = [\"critical\"]",
+    );
     let refused = project.run(CHECK).exits(3).stderr;
-    assert!(refused.contains("error[M707]: the alert `Slow` has no label `team` (naming, required-label)"), "{refused}");
-    assert!(refused.contains("profile.toml:7") && refused.contains("has the severity `warning` (naming, severity)"), "{refused}");
+    assert!(
+        refused.contains("error[M707]: the alert `Slow` has no label `team` (naming, required-label)"),
+        "{refused}"
+    );
+    assert!(
+        refused.contains("profile.toml:7")
+            && refused.contains("has the severity `warning` (naming, severity)"),
+        "{refused}"
+    );
     let fine = with_naming(guests::PROFILE, "level = \"warning\"\nrunbook_for = [\"warning\"]");
     let warned = fine.run(CHECK).succeeds().stderr;
     assert!(warned.contains("warning[M707]: the alert `Tall` is warning and has no runbook"), "{warned}");
@@ -318,8 +358,14 @@ fn naming_policy_finds_what_its_settings_say_at_the_line() {
 
 #[test]
 fn settings_are_held_against_the_plugins_schema_and_its_own_rules() {
-    let typo = with_naming(guests::PROFILE, "required_label = [\"team\"]\nlevel = 3").run(CHECK).exits(3).stderr;
-    assert!(typo.contains("error[M704]") && typo.contains("required_label") && typo.contains("profile.toml:20"), "{typo}");
+    let typo =
+        with_naming(guests::PROFILE, "required_label = [\"team\"]\nlevel = 3").run(CHECK).exits(3).stderr;
+    assert!(
+        typo.contains("error[M704]")
+            && typo.contains("`plugins.naming.settings.required_label`: the plugin knows no such setting")
+            && typo.contains("profile.toml:17:1"),
+        "{typo}"
+    );
     let own = with_naming(guests::PROFILE, "runbook_for = [\"page\"]").run(CHECK).exits(3).stderr;
     assert!(own.contains("`page` is none of `severities`"), "{own}");
 }
@@ -327,16 +373,23 @@ fn settings_are_held_against_the_plugins_schema_and_its_own_rules() {
 #[test]
 fn a_policy_speaks_of_rule_files_by_their_lines() {
     let project = with_naming("[rules]\nfiles = [\"rules/*.yml\"]\n", "");
-    project.write("profiles/rules/a.yml", "groups:\n- name: host\n  rules:\n  - alert: Down\n    expr: up == 0\n");
+    project.write(
+        "profiles/rules/a.yml",
+        "groups:\n- name: host\n  rules:\n  - alert: Down\n    expr: up == 0\n",
+    );
     let refused = project.run(CHECK).exits(3).stderr;
-    assert!(refused.contains("profiles/rules/a.yml:4") && refused.contains("`Down` has no label `severity`"), "{refused}");
+    assert!(
+        refused.contains("profiles/rules/a.yml:4") && refused.contains("`Down` has no label `severity`"),
+        "{refused}"
+    );
 }
 
 #[test]
 fn inspect_shows_what_a_file_is() {
     let project = Project::empty();
     let file = repository().join("plugins/naming-policy/naming-policy.wasm");
-    let shown = project.output(project.command(["plugin", "inspect", file.to_str().unwrap()])).succeeds().stdout;
+    let shown =
+        project.output(project.command(["plugin", "inspect", file.to_str().unwrap()])).succeeds().stdout;
     for word in ["naming-policy 1.0.0", "does      policy", "imports   nothing", "required_labels"] {
         assert!(shown.contains(word), "{shown}");
     }
@@ -346,7 +399,11 @@ fn inspect_shows_what_a_file_is() {
 fn run_shows_changes_fuel_and_settings_of_one_plugin() {
     let project = project(&[("aa", "raise.wat", ""), ("bb", "fixed.wat", "after = [\"aa\"]")]);
     let shown = project.run("plugin run profile bb").succeeds();
-    assert!(shown.stdout.contains("Slow: threshold 100 → 7") && shown.stdout.contains("a good reason"), "{}", shown.stdout);
+    assert!(
+        shown.stdout.contains("Slow: threshold 100 → 7") && shown.stdout.contains("a good reason"),
+        "{}",
+        shown.stdout
+    );
     assert!(shown.stderr.contains("1 change, 0 findings"), "{}", shown.stderr);
     let unknown = project.run("plugin run profile ab").exits(1).stderr;
     assert!(unknown.contains("did you mean"), "{unknown}");
@@ -355,12 +412,17 @@ fn run_shows_changes_fuel_and_settings_of_one_plugin() {
 #[test]
 fn shipped_plugins_are_what_their_sources_build() {
     let out = tempfile::tempdir().unwrap();
-    let built = std::process::Command::new(repository().join("plugins/build")).arg(out.path()).output().unwrap();
+    let built =
+        std::process::Command::new(repository().join("plugins/build")).arg(out.path()).output().unwrap();
     assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
     for name in ["naming-policy"] {
         let committed = std::fs::read(repository().join(format!("plugins/{name}/{name}.wasm"))).unwrap();
         let rebuilt = std::fs::read(out.path().join(format!("{name}.wasm"))).unwrap();
         let digest = monprov::bundle::manifest::sha256;
-        assert_eq!(digest(&committed), digest(&rebuilt), "run plugins/build, and `plugin update` where it is pinned");
+        assert_eq!(
+            digest(&committed),
+            digest(&rebuilt),
+            "run plugins/build, and `plugin update` where it is pinned"
+        );
     }
 }

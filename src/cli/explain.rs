@@ -88,14 +88,13 @@ fn value(project: &Project, name: &str, path: &Path, output: &Output) -> Result<
                 .map(|s| serde_json::json!({ "file": s.file, "line": line(s), "value": s.value }))
                 .collect();
             let of_plugins = changes.iter().filter(|change| change.path().as_ref() == Some(&leaf));
-            steps.extend(of_plugins.map(|c| {
-                serde_json::json!({ "plugin": c.plugin, "value": c.edit.value(), "reason": c.reason })
-            }));
+            steps.extend(of_plugins.map(
+                |c| serde_json::json!({ "plugin": c.plugin, "value": c.edit.value(), "reason": c.reason }),
+            ));
             json.insert(leaf.to_string(), steps.into());
             continue;
         }
-        let mut chain: Vec<_> =
-            steps.iter().map(|s| format!("{}:{} {}", s.file, line(s), s.value)).collect();
+        let mut chain: Vec<_> = steps.iter().map(|s| format!("{}:{} {}", s.file, line(s), s.value)).collect();
         let of_plugins = changes.iter().filter(|change| change.path().as_ref() == Some(&leaf));
         chain.extend(of_plugins.map(|c| format!("plugin {} {} ({})", c.plugin, c.edit.value(), c.reason)));
         output.result(&format!("{leaf}\n    {}\n", chain.join(" → ")));

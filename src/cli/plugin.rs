@@ -124,10 +124,15 @@ impl Update {
             let known: Vec<_> = pins.plugins.keys().map(String::as_str).collect();
             let near = crate::diagnostic::nearest(unknown, known.iter().copied());
             let near = near.map_or(String::new(), |near| format!("; did you mean `{near}`?"));
-            return Err(anyhow::anyhow!("{unknown} is not pinned{near} (pin it: monprov plugin add {unknown})").into());
+            return Err(anyhow::anyhow!(
+                "{unknown} is not pinned{near} (pin it: monprov plugin add {unknown})"
+            )
+            .into());
         }
         let mut updated = vec![];
-        for (file, old) in pins.plugins.iter().filter(|(f, _)| self.files.is_empty() || self.files.contains(f)) {
+        for (file, old) in
+            pins.plugins.iter().filter(|(f, _)| self.files.is_empty() || self.files.contains(f))
+        {
             if let Some(source) = &old.source {
                 write(project, file, &fetch(source)?)?;
             }
@@ -299,7 +304,9 @@ impl Run {
             let near = crate::diagnostic::nearest(&self.plugin, plugins.keys().map(String::as_str));
             let near = near.map_or(String::new(), |near| format!("; did you mean `{near}`?"));
             let list = format!("monprov plugin list {}", self.profile);
-            return Err(anyhow::anyhow!("`{}` has no plugin `{}`{near} ({list})", self.profile, self.plugin).into());
+            return Err(
+                anyhow::anyhow!("`{}` has no plugin `{}`{near} ({list})", self.profile, self.plugin).into()
+            );
         }
         let Trial { plugins, ran, report } = plugins::run(project, loaded, Some(&self.plugin))?;
         let printed = ran.said.printed.get(&self.plugin).cloned().unwrap_or_default();
@@ -308,8 +315,11 @@ impl Run {
         let failed = has_errors(&report.findings);
         let code = if failed { ExitCode::from(exit::REFUSED) } else { ExitCode::SUCCESS };
         if output.json {
-            let findings: Vec<_> =
-                report.findings.iter().map(|f| json!({ "code": f.code.id, "severity": f.severity, "message": f.message })).collect();
+            let findings: Vec<_> = report
+                .findings
+                .iter()
+                .map(|f| json!({ "code": f.code.id, "severity": f.severity, "message": f.message }))
+                .collect();
             output.json(&json!({
                 "settings": settings, "changes": ran.changes, "findings": findings, "printed": printed, "fuel": fuel,
             }));
@@ -320,7 +330,8 @@ impl Run {
             let plain: String = line.chars().filter(|c| !c.is_control()).collect();
             output.line("printed", &plain);
         }
-        let rows: Vec<_> = ran.changes.iter().map(|change| vec![change.to_string(), change.reason.clone()]).collect();
+        let rows: Vec<_> =
+            ran.changes.iter().map(|change| vec![change.to_string(), change.reason.clone()]).collect();
         if !rows.is_empty() {
             output.result(&table(&["change", "why"], rows.into_iter()));
         }

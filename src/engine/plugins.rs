@@ -52,7 +52,10 @@ pub fn files(project: &Project, profile: &Profile) -> anyhow::Result<(BTreeMap<S
             ),
             None => findings.push(
                 Finding::error(&M701, place, format!("the plugin `{name}` is not pinned in {}", pins::FILE))
-                    .note(format!("look at it, then pin it: monprov plugin inspect {0}; monprov plugin add {0}", plugin.file)),
+                    .note(format!(
+                        "look at it, then pin it: monprov plugin inspect {0}; monprov plugin add {0}",
+                        plugin.file
+                    )),
             ),
         }
     }
@@ -60,7 +63,10 @@ pub fn files(project: &Project, profile: &Profile) -> anyhow::Result<(BTreeMap<S
 }
 
 /// The pins that a build relies on, by file.
-pub(crate) fn pinned<'f>(project: &Project, files: impl Iterator<Item = &'f String>) -> BTreeMap<String, Option<String>> {
+pub(crate) fn pinned<'f>(
+    project: &Project,
+    files: impl Iterator<Item = &'f String>,
+) -> BTreeMap<String, Option<String>> {
     let pins = Pins::read(project).unwrap_or_default();
     files.map(|file| (file.clone(), pins.plugins.get(file).map(|pin| pin.sha256.clone()))).collect()
 }
@@ -219,7 +225,8 @@ pub fn inspect(state: &std::path::Path, bytes: &[u8]) -> anyhow::Result<(Info, S
 /// Pins a file of the project as it is now; the pin that it had before.
 pub fn pin(project: &Project, file: &str, source: Option<String>) -> anyhow::Result<(Pin, Option<Pin>)> {
     let bytes = project.bytes(file).map_err(anyhow::Error::msg)?;
-    let (info, digest) = inspect(&project.state, &bytes).map_err(|why| anyhow::anyhow!("{file} is no plugin: {why}"))?;
+    let (info, digest) =
+        inspect(&project.state, &bytes).map_err(|why| anyhow::anyhow!("{file} is no plugin: {why}"))?;
     let mut pins = Pins::read(project)?;
     let pin = Pin::new(digest, &info, source);
     let before = pins.plugins.insert(file.to_owned(), pin.clone());

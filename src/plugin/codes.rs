@@ -5,7 +5,8 @@ use crate::diagnostic::Code;
 pub static M701: Code = Code {
     id: "M701",
     title: "a plugin that is not pinned, or has changed since",
-    explain: "A plugin runs only as the file that somebody looked at: `monprov.lock`, which is checked in, holds
+    explain:
+        "A plugin runs only as the file that somebody looked at: `monprov.lock`, which is checked in, holds
 its digest.
 
     monprov plugin add plugins/naming-policy.wasm      # pin it, after a look at what it is
@@ -20,7 +21,8 @@ A plugin stands in the profile by its file, relative to the project:
 pub static M702: Code = Code {
     id: "M702",
     title: "a file that is no plugin of this release",
-    explain: "A plugin is a WebAssembly component (or a core module made by wit-bindgen, or component text) that
+    explain:
+        "A plugin is a WebAssembly component (or a core module made by wit-bindgen, or component text) that
 exports `meta` and one interface per role of `monprov:plugin`, and imports no function: no file, no
 network, no environment, no clock. `monprov plugin inspect FILE` shows what a file has.",
 };
@@ -28,7 +30,8 @@ network, no environment, no clock. `monprov plugin inspect FILE` shows what a fi
 pub static M703: Code = Code {
     id: "M703",
     title: "a plugin that gave no answer",
-    explain: "The plugin crashed, or needed more than it may use. Fuel, which counts instructions, is the limit
+    explain:
+        "The plugin crashed, or needed more than it may use. Fuel, which counts instructions, is the limit
 that is the same on every machine; memory, tables, stack and output are bounded too.
 
     [plugins.naming]
@@ -59,7 +62,8 @@ What the profile marked `final` no plugin changes, and every change needs a reas
 pub static M706: Code = Code {
     id: "M706",
     title: "two plugins that change the same value",
-    explain: "Both saw the stack as it was before either, and the later one wins: `order`, then the name. Where
+    explain:
+        "Both saw the stack as it was before either, and the later one wins: `order`, then the name. Where
 one is to build on the other, say so:
 
     [plugins.hours]
@@ -70,7 +74,8 @@ one is to build on the other, say so:
 pub static M707: Code = Code {
     id: "M707",
     title: "what a policy plugin found",
-    explain: "The policy, and what it demands, is the plugin's own: the message names the plugin and its rule.
+    explain:
+        "The policy, and what it demands, is the plugin's own: the message names the plugin and its rule.
 A finding of the level `error` stops the build.",
 };
 

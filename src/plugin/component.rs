@@ -102,7 +102,10 @@ pub(super) struct Linked {
 ///
 /// `code`: what [`compile`] returned. It is trusted; whoever can write it can do what this
 /// program can.
-#[expect(unsafe_code, reason = "wasmtime can't check compiled code; the edge reads only what it wrote itself")]
+#[expect(
+    unsafe_code,
+    reason = "wasmtime can't check compiled code; the edge reads only what it wrote itself"
+)]
 pub(super) fn link(code: &[u8], limits: &Limits) -> Result<Linked, Failure> {
     let engine = engine(limits)?;
     // SAFETY: the caller vouches that `compile` of this program made the code.
@@ -126,9 +129,9 @@ fn interfaces(engine: &Engine, component: &Component) -> Result<(Vec<World>, Vec
     let (mut wasi, mut refused) = (vec![], vec![]);
     for (name, import) in ty.imports(engine) {
         let functions = match import.ty {
-            ComponentItem::ComponentInstance(instance) => instance
-                .exports(engine)
-                .any(|(_, item)| !matches!(item.ty, ComponentItem::Type(_))),
+            ComponentItem::ComponentInstance(instance) => {
+                instance.exports(engine).any(|(_, item)| !matches!(item.ty, ComponentItem::Type(_)))
+            }
             ComponentItem::Type(_) => false,
             _ => true,
         };

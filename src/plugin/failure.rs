@@ -92,12 +92,7 @@ impl Failure {
     }
 
     /// What ended a call. The store's guard knows what it denied.
-    pub(super) fn of(
-        error: &wasmtime::Error,
-        denied: Option<Denied>,
-        fuel: u64,
-        limits: &Limits,
-    ) -> Failure {
+    pub(super) fn of(error: &wasmtime::Error, denied: Option<Denied>, fuel: u64, limits: &Limits) -> Failure {
         if error.is::<super::wasi::Waited>() {
             return Failure::Waited;
         }

@@ -136,9 +136,10 @@ impl Plugin {
                 let message = format!("the plugin `{name}` has a schema that can't be used: {}", clean(&why));
                 vec![Finding::error(&M704, Place::Key(at.clone()), message).note("ask the plugin's author")]
             }
-            Refused::Settings(wrong) => {
-                wrong.iter().map(|wrong| wrong_setting(&settings_at, &wrong.pointer, &wrong.message)).collect()
-            }
+            Refused::Settings(wrong) => wrong
+                .iter()
+                .map(|wrong| wrong_setting(&settings_at, &wrong.pointer, &wrong.message))
+                .collect(),
         })?;
         let may = settings.may.clone().unwrap_or_else(|| GRANTED.to_vec());
         Ok(Plugin { name: name.to_owned(), info, may, limits, settings: complete.to_string(), linked })
@@ -162,9 +163,14 @@ impl Plugin {
         match failure {
             types::Failure::Settings(problems) => {
                 let at = self.at().join("settings");
-                problems.iter().map(|problem| wrong_setting(&at, &problem.pointer, &problem.message)).collect()
+                problems
+                    .iter()
+                    .map(|problem| wrong_setting(&at, &problem.pointer, &problem.message))
+                    .collect()
             }
-            types::Failure::Unsupported(what) => vec![refusal(&self.name, &Failure::Unsupported(clean(&what)))],
+            types::Failure::Unsupported(what) => {
+                vec![refusal(&self.name, &Failure::Unsupported(clean(&what)))]
+            }
             types::Failure::Other(what) => vec![refusal(&self.name, &Failure::Said(clean(&what)))],
         }
     }

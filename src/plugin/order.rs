@@ -22,9 +22,9 @@ pub fn stages(plugins: &BTreeMap<String, Plugin>) -> (Vec<Vec<String>>, Vec<Find
     waiting.sort_by_key(|(name, plugin)| (plugin.order.unwrap_or(0), *name));
     let mut stages: Vec<Vec<String>> = vec![];
     while !waiting.is_empty() {
-        let (ready, later): (Vec<_>, Vec<_>) = waiting
-            .iter()
-            .partition(|(_, plugin)| !plugin.after.iter().any(|after| waiting.iter().any(|(w, _)| *w == after)));
+        let (ready, later): (Vec<_>, Vec<_>) = waiting.iter().partition(|(_, plugin)| {
+            !plugin.after.iter().any(|after| waiting.iter().any(|(w, _)| *w == after))
+        });
         if ready.is_empty() {
             for (name, _) in &later {
                 let place = Place::setting(Path::new(["plugins", name, "after"]));

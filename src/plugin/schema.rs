@@ -1,6 +1,7 @@
 //! A plugin's settings, held against its own JSON Schema, with defaults filled in.
 
-use jsonschema::{PatternOptions, Validator};
+use jsonschema::error::ValidationErrorKind;
+use jsonschema::{PatternOptions, ValidationError, Validator};
 use serde_json::{Map, Value as Json};
 
 /// Schemas of more than this are refused.
@@ -36,7 +37,9 @@ pub fn parse(text: &str) -> Result<Option<Json>, Refused> {
         return Err(Refused::Schema(format!("it nests deeper than {DEEPEST}")));
     }
     if let Some(remote) = remote(&schema) {
-        return Err(Refused::Schema(format!("`$ref` may only point into the schema itself, not to {remote}")));
+        return Err(Refused::Schema(format!(
+            "`$ref` may only point into the schema itself, not to {remote}"
+        )));
     }
     Ok(Some(schema))
 }
@@ -59,11 +62,23 @@ pub fn complete(schema: &str, settings: Map<String, Json>) -> Result<Json, Refus
     }
     let validator = validator(&schema).map_err(Refused::Schema)?;
     fill(&schema, &schema, &mut settings, 0);
-    let wrong: Vec<Wrong> = validator
-        .iter_errors(&settings)
-        .map(|error| Wrong { pointer: error.instance_path().to_string(), message: error.to_string() })
-        .collect();
+    let wrong: Vec<Wrong> = validator.iter_errors(&settings).flat_map(|error| said(&error)).collect();
     if wrong.is_empty() { Ok(settings) } else { Err(Refused::Settings(wrong)) }
+}
+
+/// An error, at each key that it is about.
+fn said(error: &ValidationError<'_>) -> Vec<Wrong> {
+    let pointer = error.instance_path().to_string();
+    match error.kind() {
+        ValidationErrorKind::AdditionalProperties { unexpected } => {
+            let wrong = unexpected.iter().map(|key| Wrong {
+                pointer: format!("{pointer}/{}", escape(key)),
+                message: "the plugin knows no such setting".into(),
+            });
+            wrong.collect()
+        }
+        _ => vec![Wrong { message: error.to_string(), pointer }],
+    }
 }
 
 /// Patterns run in linear time; nothing is fetched.

@@ -41,7 +41,11 @@ pub fn adjust(stages: &[Vec<&Plugin>], profile: &Profile, stack: &mut Stack) -> 
                 |store, guest| guest.call_adjust(store, &plugin.settings, &alerts, &[], &text),
             )
         });
-        let mut judge = Judge { alerts: alerts.iter().map(|a| (a.id.as_str(), a)).collect(), made: BTreeMap::new(), findings: vec![] };
+        let mut judge = Judge {
+            alerts: alerts.iter().map(|a| (a.id.as_str(), a)).collect(),
+            made: BTreeMap::new(),
+            findings: vec![],
+        };
         for (plugin, answer) in answers {
             match said.take(plugin, answer) {
                 Some(Ok(wanted)) => {
@@ -88,7 +92,8 @@ impl Judge<'_> {
             return None;
         };
         if !plugin.may.contains(&grant) {
-            let granted: Vec<_> = plugin.may.iter().chain([&grant]).map(|g| format!("\"{}\"", g.name())).collect();
+            let granted: Vec<_> =
+                plugin.may.iter().chain([&grant]).map(|g| format!("\"{}\"", g.name())).collect();
             let note = format!("if it may: `may = [{}]` in `plugins.{}`", granted.join(", "), plugin.name);
             self.refuse(plugin, &id, &format!("`{}` is not granted", grant.name()), note);
             return None;
@@ -158,7 +163,8 @@ impl Judge<'_> {
                 "the plugins `{other}` and `{}` both change `{field}` of `{alert}`: {value} counts, not {old}",
                 plugin.name
             );
-            let note = format!("if one builds on the other: `after = [\"{other}\"]` in `plugins.{}`", plugin.name);
+            let note =
+                format!("if one builds on the other: `after = [\"{other}\"]` in `plugins.{}`", plugin.name);
             self.findings.push(Finding::warning(&M706, Place::Key(plugin.at()), message).note(note));
         }
         Some(Change { plugin: plugin.name.clone(), alert, origin, edit, reason })
@@ -182,7 +188,8 @@ fn edit(rule: &Rule, wanted: Wanted) -> Result<Option<Edit>, String> {
     let alert = rule.alert().ok_or("it is no alert")?;
     Ok(match wanted {
         Wanted::Threshold(to) => {
-            let from = alert.threshold.ok_or("its number is written into the expression, so it has no threshold")?;
+            let from =
+                alert.threshold.ok_or("its number is written into the expression, so it has no threshold")?;
             if !to.is_finite() {
                 return Err(format!("{to} is no threshold"));
             }

@@ -3,7 +3,6 @@
 /// Bindings of every interface that a plugin may export. A component is asked for those that
 /// it has, one by one.
 mod bindings {
-    #![expect(missing_debug_implementations, unreachable_pub, reason = "generated")]
     wasmtime::component::bindgen!({
         path: "plugins/wit",
         inline: "

@@ -1,5 +1,5 @@
-;; What every guest of these tests has: a memory, an allocator, and a name. `;; the guest` is
-;; replaced by one of the files beside this one, which exports `adjust`.
+;; What every guest of these tests has: a memory, an allocator, and a name. The line that says
+;; so is replaced by one of the files beside this one, which exports `adjust`.
 ;;
 ;; Places in memory: 1024 texts, 2048 what `describe` returns, 4096 what `adjust` returns: a byte
 ;; for ok or error, and at 4100 pointer and length of the list of changes, or the failure.

@@ -28,7 +28,7 @@ pub fn module(text: &str) -> Vec<u8> {
 
 /// A profile of two alerts.
 pub const PROFILE: &str = "\
-[prometheus]
+services.prometheus = { kind = \"prometheus\", image = \"prom/prometheus:v3.14.0\", port = 9090 }
 
 [alerts.Slow]
 expr = \"up > ${threshold}\"

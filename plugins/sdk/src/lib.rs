@@ -31,27 +31,45 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-/// The bindings of the world of threshold plugins.
+/// Each interface is a world of its own here; a plugin joins those that it exports.
+#[doc(hidden)]
+pub mod meta_world {
+    wit_bindgen::generate!({
+        path: "../wit",
+        inline: "package monprov:sdk-meta; world meta-role { export monprov:plugin/meta@1.0.0; }",
+        world: "monprov:sdk-meta/meta-role",
+        pub_export_macro: true,
+        export_macro_name: "export_meta",
+        default_bindings_module: "monprov_plugin::meta_world",
+        generate_all,
+    });
+}
+
+/// Bindings of threshold plugins.
 #[doc(hidden)]
 pub mod threshold_world {
     wit_bindgen::generate!({
         path: "../wit",
-        world: "threshold-plugin",
+        inline: "package monprov:sdk-threshold; world threshold-role { export monprov:plugin/thresholds@1.0.0; }",
+        world: "monprov:sdk-threshold/threshold-role",
         pub_export_macro: true,
-        export_macro_name: "export_thresholds",
+        export_macro_name: "export_threshold",
         default_bindings_module: "monprov_plugin::threshold_world",
+        generate_all,
     });
 }
 
-/// The bindings of the world of policy plugins.
+/// Bindings of policy plugins.
 #[doc(hidden)]
 pub mod policy_world {
     wit_bindgen::generate!({
         path: "../wit",
-        world: "policy-plugin",
+        inline: "package monprov:sdk-policy; world policy-role { export monprov:plugin/policy@1.0.0; }",
+        world: "monprov:sdk-policy/policy-role",
         pub_export_macro: true,
         export_macro_name: "export_policy",
         default_bindings_module: "monprov_plugin::policy_world",
+        generate_all,
         with: { "monprov:plugin/types@1.0.0": crate::threshold_world::monprov::plugin::types },
     });
 }
@@ -170,27 +188,36 @@ pub fn read<T: DeserializeOwned>(what: &str, text: &str) -> Result<T> {
     serde_json::from_str(text).map_err(|error| Failure::Other(format!("the {what} can't be read: {error}")))
 }
 
+/// Exports `meta` for the package that calls it.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! meta {
+    ($component:ident, $settings:ty) => {
+        impl $crate::meta_world::exports::monprov::plugin::meta::Guest for $component {
+            fn describe() -> $crate::meta_world::exports::monprov::plugin::meta::Info {
+                $crate::meta_world::exports::monprov::plugin::meta::Info {
+                    name: env!("CARGO_PKG_NAME").into(),
+                    version: env!("CARGO_PKG_VERSION").into(),
+                    homepage: env!("CARGO_PKG_REPOSITORY").into(),
+                    settings_schema: $crate::schema::<$settings>(),
+                }
+            }
+        }
+
+        $crate::meta_world::export_meta!($component with_types_in $crate::meta_world);
+    };
+}
+
 /// Exports a [`Policy`] as the plugin of this package.
 #[macro_export]
 macro_rules! policy {
     ($plugin:ty) => {
         const _: () = {
-            use $crate::policy_world::exports::monprov::plugin::{meta, policy};
-
             struct Component;
 
-            impl meta::Guest for Component {
-                fn describe() -> meta::Info {
-                    meta::Info {
-                        name: env!("CARGO_PKG_NAME").into(),
-                        version: env!("CARGO_PKG_VERSION").into(),
-                        homepage: env!("CARGO_PKG_REPOSITORY").into(),
-                        settings_schema: $crate::schema::<<$plugin as $crate::Policy>::Settings>(),
-                    }
-                }
-            }
+            $crate::meta!(Component, <$plugin as $crate::Policy>::Settings);
 
-            impl policy::Guest for Component {
+            impl $crate::policy_world::exports::monprov::plugin::policy::Guest for Component {
                 fn check(
                     settings: String,
                     alerts: Vec<$crate::Alert>,
@@ -211,22 +238,11 @@ macro_rules! policy {
 macro_rules! thresholds {
     ($plugin:ty) => {
         const _: () = {
-            use $crate::threshold_world::exports::monprov::plugin::{meta, thresholds};
-
             struct Component;
 
-            impl meta::Guest for Component {
-                fn describe() -> meta::Info {
-                    meta::Info {
-                        name: env!("CARGO_PKG_NAME").into(),
-                        version: env!("CARGO_PKG_VERSION").into(),
-                        homepage: env!("CARGO_PKG_REPOSITORY").into(),
-                        settings_schema: $crate::schema::<<$plugin as $crate::Thresholds>::Settings>(),
-                    }
-                }
-            }
+            $crate::meta!(Component, <$plugin as $crate::Thresholds>::Settings);
 
-            impl thresholds::Guest for Component {
+            impl $crate::threshold_world::exports::monprov::plugin::thresholds::Guest for Component {
                 fn adjust(
                     settings: String,
                     alerts: Vec<$crate::Alert>,
@@ -234,11 +250,12 @@ macro_rules! thresholds {
                     stack: String,
                 ) -> $crate::Result<Vec<$crate::Change>> {
                     let settings = $crate::read("settings", &settings)?;
-                    <$plugin as $crate::Thresholds>::adjust(settings, alerts, seen, $crate::read("stack", &stack)?)
+                    let stack = $crate::read("stack", &stack)?;
+                    <$plugin as $crate::Thresholds>::adjust(settings, alerts, seen, stack)
                 }
             }
 
-            $crate::threshold_world::export_thresholds!(Component with_types_in $crate::threshold_world);
+            $crate::threshold_world::export_threshold!(Component with_types_in $crate::threshold_world);
         };
     };
 }
