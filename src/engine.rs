@@ -2,8 +2,8 @@
 //! knows all of it.
 
 pub mod activate;
-pub mod processes;
 pub mod plugins;
+pub mod processes;
 pub mod secrets;
 
 use std::collections::BTreeMap;
