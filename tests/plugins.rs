@@ -139,6 +139,35 @@ fn only_what_was_pinned_runs() {
 }
 
 #[test]
+fn a_plugin_can_be_fetched_and_fetched_anew() {
+    use std::io::{Read, Write};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}/raise.wasm?v=1", listener.local_addr().unwrap());
+    let server = std::thread::spawn(move || {
+        for guest in ["raise.wat", "fixed.wat"] {
+            let (mut stream, _) = listener.accept().unwrap();
+            let _ = stream.read(&mut [0; 4096]).unwrap();
+            let body = guests::threshold_plugin(guest);
+            write!(stream, "HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", body.len()).unwrap();
+            stream.write_all(&body).unwrap();
+        }
+    });
+    let project = unpinned(&[]);
+    project.output(project.command(["plugin", "add", &address])).succeeds();
+    assert_eq!(
+        std::fs::read(project.path("plugins/raise.wasm")).unwrap(),
+        guests::threshold_plugin("raise.wat")
+    );
+    let updated = project.run("plugin update").succeeds().stdout;
+    assert!(updated.contains("(was 1.0.0, "), "{updated}");
+    assert_eq!(
+        std::fs::read(project.path("plugins/raise.wasm")).unwrap(),
+        guests::threshold_plugin("fixed.wat")
+    );
+    server.join().unwrap();
+}
+
+#[test]
 fn a_build_without_plugins_makes_no_folder_for_them_and_no_lock() {
     let project = unpinned(&[]);
     project.run(BUILD).succeeds();
@@ -295,6 +324,27 @@ fn a_thousand_damaged_plugins_crash_nothing() {
         }
     }
     assert!((1..900).contains(&sound), "{sound} of 1000 were sound: damage is too small or too large");
+}
+
+#[test]
+fn wasi_answers_nothing_or_a_fixed_value() {
+    let with = |more: &str| {
+        let project = unpinned(&[("guest", guests::wasi_plugin(more), "")]).env("SECRET", "value");
+        project.run("plugin add plugins/guest.wasm").succeeds();
+        project
+    };
+    let project = with("");
+    let ran = project.run("plugin run profile guest").succeeds();
+    assert!(ran.stderr.contains("printed   I was here"), "{}", ran.stderr);
+    // The clock says 0, there is no variable and no folder, and chance is the same each time.
+    let change = ran.stdout.lines().nth(1).unwrap().to_owned();
+    let value = change.strip_prefix("Slow: threshold 100 → 0.").unwrap_or_else(|| panic!("{change}"));
+    assert!(value.split_whitespace().next().unwrap().len() > 3, "{change}");
+    assert_eq!(project.run("plugin run profile guest").succeeds().stdout, ran.stdout);
+    let inspected = project.run("plugin inspect plugins/guest.wasm").succeeds().stdout;
+    assert!(inspected.contains("wasi:cli/environment@0.2.3") && inspected.contains("denied"), "{inspected}");
+    let waits = with("(call $block (call $later (i64.const 1000000000000)))");
+    refused(&waits, &["M703", "wanted to wait, which no plugin may", "gets the time as an argument"]);
 }
 
 // -- sameness --

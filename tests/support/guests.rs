@@ -1,7 +1,7 @@
 //! Plugins kept as text in `tests/guests`, and projects that use them.
 
 use wit_component::StringEncoding;
-use wit_parser::Resolve;
+use wit_parser::{PackageId, Resolve, WorldId};
 
 use super::project::Project;
 use super::repository;
@@ -16,13 +16,30 @@ pub fn threshold_plugin(name: &str) -> Vec<u8> {
     module(&text("frame.wat").replace(";; the guest", &text(name)))
 }
 
-/// A core module from text, with the world that it is for.
+/// A core module from text that is a threshold plugin.
 pub fn module(text: &str) -> Vec<u8> {
-    let mut module = wat::parse_str(text).unwrap();
+    let (resolve, package) = abi();
+    let world = resolve.select_world(&[package], Some("threshold-plugin")).unwrap();
+    embed(text, &resolve, world)
+}
+
+/// The guest that imports WASI, with something more that it does.
+pub fn wasi_plugin(more: &str) -> Vec<u8> {
+    let (mut resolve, _) = abi();
+    let package = resolve.push_str("wasi.wit", &text("wasi.wit")).unwrap();
+    let world = resolve.select_world(&[package], Some("wasi-plugin")).unwrap();
+    embed(&text("wasi.wat").replace(";; wait", more), &resolve, world)
+}
+
+fn abi() -> (Resolve, PackageId) {
     let mut resolve = Resolve::default();
     let (package, _) = resolve.push_path(repository().join("plugins/wit")).unwrap();
-    let world = resolve.select_world(&[package], Some("threshold-plugin")).unwrap();
-    wit_component::embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).unwrap();
+    (resolve, package)
+}
+
+fn embed(text: &str, resolve: &Resolve, world: WorldId) -> Vec<u8> {
+    let mut module = wat::parse_str(text).unwrap();
+    wit_component::embed_component_metadata(&mut module, resolve, world, StringEncoding::UTF8).unwrap();
     module
 }
 
