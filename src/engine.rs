@@ -1,7 +1,8 @@
-//! The sequence: profile → stack → checks → files → bundle → store. The one file that knows
-//! all of it.
+//! The sequence: profile → stack → plugins → checks → files → bundle → store. The one file that
+//! knows all of it.
 
 pub mod activate;
+pub mod plugins;
 pub mod processes;
 pub mod secrets;
 
@@ -15,6 +16,7 @@ use crate::diagnostic::{Code, Finding, Place, Severity, has_errors};
 use crate::diff::{Origins, Side};
 use crate::memo::{self, Inputs};
 use crate::oracle::{self, Oracle};
+use crate::plugin;
 use crate::profile::codes::{M014, M015};
 use crate::profile::layers::Sources;
 use crate::profile::provenance::Map;
@@ -22,9 +24,12 @@ use crate::profile::{self, Profile};
 use crate::project::Project;
 use crate::render;
 use crate::secret::{self, Environment, Providers, Resolved};
+use crate::stack::change::Change;
 use crate::stack::resolve::{self, Files};
 use crate::stack::{Secrets, Stack};
 use crate::store::{Hold, Store, StorePath};
+
+use plugins::{Plugins, Ran};
 
 /// Why there is no result.
 #[derive(Debug)]
@@ -75,6 +80,8 @@ pub struct Loaded {
     pub files: Files,
     /// Catalogues beside the profiles, by the name that the profile uses.
     pub catalogs: BTreeMap<String, String>,
+    /// The files of plugins, as they were pinned.
+    pub plugins: BTreeMap<String, plugins::File>,
     pub report: Report,
 }
 
@@ -83,6 +90,10 @@ pub struct Loaded {
 pub struct Evaluation {
     pub profile: Profile,
     pub stack: Stack,
+    /// What plugins did to the stack.
+    pub changes: Vec<Change>,
+    /// The plugins that ran, in their order.
+    pub plugins: Vec<String>,
     pub tree: Tree,
     pub name: StoreName,
     pub report: Report,
@@ -133,7 +144,9 @@ pub fn load(project: &Project, name: &str, environment: &Environment) -> Result<
             }
         }
     }
-    Ok(Loaded { profile, files, catalogs, report })
+    let (plugins, findings) = plugins::files(project, &profile)?;
+    report.findings.extend(findings);
+    Ok(Loaded { profile, files, catalogs, plugins, report })
 }
 
 fn named_catalogs(profile: &Profile) -> Vec<(Place, String)> {
@@ -147,8 +160,14 @@ fn named_catalogs(profile: &Profile) -> Vec<(Place, String)> {
 
 /// Resolves, checks and renders what was read. Pure but for the oracle and secrets.
 pub fn evaluate(project: &Project, loaded: Loaded, options: &Options) -> Result<Evaluation, Failure> {
-    let Loaded { profile, files, catalogs, mut report } = loaded;
-    let (stack, findings) = resolve::resolve(&profile, &files);
+    let Loaded { profile, files, catalogs, plugins: plugin_files, mut report } = loaded;
+    let (mut stack, findings) = resolve::resolve(&profile, &files);
+    report.findings.extend(findings);
+    // Without any, nothing of the host of plugins is touched.
+    let (plugins, findings) = match plugin_files.is_empty() {
+        true => Default::default(),
+        false => Plugins::load(project, &profile, &plugin_files)?,
+    };
     report.findings.extend(findings);
     let (catalogs, findings) = Catalogs::with_files(catalogs);
     report.findings.extend(findings);
@@ -156,10 +175,16 @@ pub fn evaluate(project: &Project, loaded: Loaded, options: &Options) -> Result<
         // What is missing here would only echo in the checks.
         return Err(Failure::Refused(Box::new(report)));
     }
+    let Ran { changes, said } = plugins.adjust(&profile, &mut stack);
+    report.findings.extend(said.findings);
     report.findings.extend(check::all(&stack, &catalogs));
+    report.findings.extend(plugins.judge(&profile, &stack).findings);
     let rendered = render::render(&stack)?;
     let mut tree = rendered.tree;
-    let manifest = render::manifest(&profile, &stack, &files, &tree, &rendered.services);
+    let mut manifest = render::manifest(&profile, &stack, &files, &tree, &rendered.services);
+    manifest.plugins = plugins.listed(&plugin_files);
+    manifest.changes = changes.clone();
+    manifest.verdicts = plugins::verdicts(&report.findings);
     tree.insert(manifest::FILE, manifest.to_json());
     let resolved = resolved(project, &profile.name, &stack, &tree, options, &mut report);
     let mut agree = vec![];
@@ -172,7 +197,8 @@ pub fn evaluate(project: &Project, loaded: Loaded, options: &Options) -> Result<
         return Err(Failure::Refused(Box::new(report)));
     }
     let name = StoreName::of(&tree.nar_hash()?, &profile.name)?;
-    Ok(Evaluation { profile, stack, tree, name, report, agree, resolved })
+    let plugins = plugins.iter().map(|plugin| plugin.name.clone()).collect();
+    Ok(Evaluation { profile, stack, changes, plugins, tree, name, report, agree, resolved })
 }
 
 /// Proves that every secret can be had and stands in no file.
@@ -325,7 +351,7 @@ pub fn side_of(evaluation: &Evaluation) -> Result<Side, Failure> {
 /// Every code there is, by number.
 pub fn codes() -> Vec<&'static Code> {
     let mut codes = check::codes();
-    codes.extend(secret::CODES.iter().chain(oracle::CODES).copied());
+    codes.extend(secret::CODES.iter().chain(oracle::CODES).chain(plugin::codes::CODES).copied());
     codes.sort_by_key(|code| code.id);
     codes
 }

@@ -3,7 +3,8 @@
 //! Data flows one way, and the modules stand in the order of that flow:
 //!
 //! ```text
-//! profiles/*.toml ─ layers, merged ─► Profile ─ resolve ─► Stack ─ checks ─► findings (an error stops here)
+//! profiles/*.toml ─ layers, merged ─► Profile ─ resolve ─► Stack ─ threshold plugins ─► Stack
+//!     Stack ─ checks, policy plugins ─► findings (an error stops here)
 //!     Stack ─ render ─► Tree of files ─ pack ─► bundle (hash) ─ put ─► store ─ activate ─► running stack
 //!     bundles, read back into Stacks ─ diff ─► what changes for the people on call
 //! ```
@@ -17,15 +18,18 @@ pub mod bundle;
 pub mod check;
 pub mod diagnostic;
 pub mod diff;
+pub mod plugin;
 pub mod profile;
 pub mod render;
 pub mod stack;
 
 pub mod activate;
 pub mod cli;
+mod compiled;
 pub mod engine;
 mod memo;
 pub mod oracle;
+pub mod pins;
 pub mod project;
 pub mod secret;
 pub mod store;

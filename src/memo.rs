@@ -21,6 +21,9 @@ pub(crate) struct Inputs {
     files: BTreeMap<String, String>,
     /// What the patterns of `rules.files` matched.
     patterns: BTreeMap<String, Vec<String>>,
+    /// Pins of plugins by file; their settings and limits stand in the layers.
+    #[serde(default)]
+    pins: BTreeMap<String, Option<String>>,
     /// Variables as the environment had them.
     vars: BTreeMap<String, Option<String>>,
     /// The secrets that have to be resolved again.
@@ -44,10 +47,17 @@ impl Inputs {
         for (name, text) in &loaded.catalogs {
             files.insert(project.shown(name), sha256(text.as_bytes()));
         }
+        let plugins = &profile.settings.plugins;
+        for (name, file) in &loaded.plugins {
+            if let Some(plugin) = plugins.get(name) {
+                files.insert(plugin.file.clone(), file.sha256.clone());
+            }
+        }
         let patterns = &profile.settings.rules.files;
         let mut inputs = Inputs {
             files,
             patterns: patterns.iter().map(|p| (p.clone(), project.names_of(p))).collect(),
+            pins: pins(project, plugins.values().map(|plugin| &plugin.file)),
             vars: profile.vars.keys().map(|name| (name.clone(), options.environment.var(name))).collect(),
             // Known once the profile is resolved; they follow from the files and variables.
             secrets: Secrets::default(),
@@ -62,7 +72,16 @@ impl Inputs {
     /// True where every input is as it was.
     pub(crate) fn unchanged(&self, project: &Project, options: &Options) -> bool {
         self.vars.iter().all(|(name, value)| options.environment.var(name) == *value)
+            && self.pins == pins(project, self.pins.keys())
             && self.patterns.iter().all(|(pattern, names)| project.names_of(pattern) == *names)
             && self.files.iter().all(|(name, digest)| project.digest(name).as_ref() == Some(digest))
+    }
+}
+
+fn pins<'f>(project: &Project, files: impl Iterator<Item = &'f String>) -> BTreeMap<String, Option<String>> {
+    let mut files = files.peekable();
+    match files.peek() {
+        None => BTreeMap::new(),
+        Some(_) => crate::engine::plugins::pinned(project, files),
     }
 }

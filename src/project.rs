@@ -28,6 +28,8 @@ pub struct Project {
 
 /// Files of more than this are refused: 16 MiB.
 const MAX_SIZE: u64 = 16 << 20;
+/// Plugins have a limit of their own, which a profile may raise up to this.
+const LARGEST_BINARY: u64 = 256 << 20;
 
 impl Project {
     /// The project around `start`: the nearest folder upwards with a `profiles` folder in it.
@@ -114,10 +116,27 @@ impl Project {
         paths.iter().map(|p| p.strip_prefix(&self.root).unwrap_or(p).display().to_string()).collect()
     }
 
+    /// A file of the project that is no text, such as a plugin, by its name for people.
+    pub fn bytes(&self, name: &str) -> Result<Vec<u8>, String> {
+        inside(name)?;
+        self.inner(&self.root.join(name))
+            .and_then(|(name, real)| read_bytes(&real, LARGEST_BINARY).map_err(|why| format!("{name} {why}")))
+    }
+
+    /// The same file's path on this machine.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.root.join(name)
+    }
+
+    /// How people name a path, and whether it lies in the project at all.
+    pub fn name_of(&self, path: &Path) -> Option<String> {
+        let real = std::fs::canonicalize(path).ok()?;
+        Some(real.strip_prefix(&self.root).ok()?.display().to_string())
+    }
+
     /// SHA-256 of a file as it is now, by its name for people.
     pub(crate) fn digest(&self, name: &str) -> Option<String> {
-        let (_, text) = self.text(&self.root.join(name)).ok()?;
-        Some(crate::bundle::manifest::sha256(text.as_bytes()))
+        Some(crate::bundle::manifest::sha256(&self.bytes(name).ok()?))
     }
 
     fn matching(&self, pattern: &str) -> Result<Vec<PathBuf>, String> {
@@ -148,12 +167,18 @@ impl Project {
 
     /// A file's name for people and its text.
     fn text(&self, path: &Path) -> Result<(String, String), String> {
+        let (name, real) = self.inner(path)?;
+        read(&real).map(|text| (name.clone(), text)).map_err(|why| format!("{name} {why}"))
+    }
+
+    /// A file's name for people and its path without links, which must lie in the project.
+    fn inner(&self, path: &Path) -> Result<(String, PathBuf), String> {
         let name = path.strip_prefix(&self.root).unwrap_or(path).display().to_string();
         let real = self.real(path).map_err(|e| format!("{name}: {}", reason(&e)))?;
         if !real.starts_with(&self.root) {
             return Err(format!("{name} is a link that leads out of the project"));
         }
-        read(&real).map(|text| (name.clone(), text)).map_err(|why| format!("{name} {why}"))
+        Ok((name, real))
     }
 }
 
@@ -177,15 +202,19 @@ fn reason(error: &std::io::Error) -> String {
     }
 }
 
-fn read(path: &Path) -> Result<String, String> {
+fn read_bytes(path: &Path, limit: u64) -> Result<Vec<u8>, String> {
     let found = std::fs::metadata(path).map_err(|e| format!("can't be read: {}", reason(&e)))?;
     if !found.is_file() {
         return Err("is not a regular file".into());
     }
-    if found.len() > MAX_SIZE {
-        return Err("is larger than 16 MiB".into());
+    if found.len() > limit {
+        return Err(format!("is larger than {} MiB", limit >> 20));
     }
-    let bytes = std::fs::read(path).map_err(|e| format!("can't be read: {}", reason(&e)))?;
+    std::fs::read(path).map_err(|e| format!("can't be read: {}", reason(&e)))
+}
+
+fn read(path: &Path) -> Result<String, String> {
+    let bytes = read_bytes(path, MAX_SIZE)?;
     let text = String::from_utf8(bytes).map_err(|e| {
         let valid = e.utf8_error().valid_up_to();
         let line = e.as_bytes().iter().take(valid).filter(|b| **b == b'\n').count() + 1;

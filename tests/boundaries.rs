@@ -8,8 +8,9 @@ use regex::Regex;
 
 use crate::support::{repository, repository_files};
 
-const PURE: &[&str] = &["profile", "stack", "check", "render", "bundle", "diff", "diagnostic"];
-const EDGE: &[&str] = &["secret", "store", "activate", "memo", "oracle", "project", "engine", "cli"];
+const PURE: &[&str] = &["profile", "stack", "check", "render", "bundle", "diff", "plugin", "diagnostic"];
+const EDGE: &[&str] =
+    &["secret", "store", "activate", "memo", "oracle", "pins", "compiled", "project", "engine", "cli"];
 /// What the pure rooms may not reach either.
 const EFFECTS: &[&str] = &["std::fs", "std::env", "std::net", "std::process", "fs_err", "reqwest", "tokio"];
 

@@ -29,6 +29,7 @@ mod generations;
 mod golden;
 mod nix;
 mod parts;
+mod plugins;
 mod process;
 mod readme;
 mod render;

@@ -178,6 +178,9 @@ mod tests {
             vars: BTreeMap::new(),
             secrets: Default::default(),
             services: services.iter().map(service).collect(),
+            plugins: BTreeMap::new(),
+            changes: vec![],
+            verdicts: vec![],
             inputs: BTreeMap::new(),
             files: files.iter().map(|(path, sha256)| ((*path).to_owned(), file(sha256))).collect(),
         }

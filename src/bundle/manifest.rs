@@ -8,7 +8,9 @@ use sha2::{Digest, Sha256};
 
 use super::Tree;
 use super::listing::hex;
+use crate::diagnostic::Severity;
 use crate::profile::text::Text;
+use crate::stack::change::Change;
 use crate::stack::{Secrets, ServiceKind, Uptake};
 
 /// The version of this format. A reader refuses one that it does not know.
@@ -32,10 +34,35 @@ pub struct Manifest {
     /// Where each secret comes from and what it must be like; never a value.
     pub secrets: Secrets,
     pub services: BTreeMap<String, Service>,
+    /// The plugins that ran.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub plugins: BTreeMap<String, Plugin>,
+    /// What they changed, in the order in which it was done.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub changes: Vec<Change>,
+    /// What policy plugins found that stops nothing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub verdicts: Vec<Verdict>,
     /// SHA-256 of rule files and dashboards that were taken as they are, by file name.
     pub inputs: BTreeMap<String, String>,
     /// Every file of the bundle but this one.
     pub files: BTreeMap<String, File>,
+}
+
+/// A plugin as it ran.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Plugin {
+    pub sha256: String,
+    pub version: String,
+    pub worlds: Vec<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Verdict {
+    pub severity: Severity,
+    /// A path of the profile, or a rule file.
+    pub path: String,
+    pub message: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

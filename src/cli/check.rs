@@ -79,6 +79,12 @@ pub(super) fn summary(evaluation: &Evaluation, output: &Output) {
             output.line("secrets", &format!("{} not resolved (--no-secrets)", stack.secrets.sources.len()))
         }
     }
+    if !evaluation.plugins.is_empty() {
+        let found = evaluation.report.findings.iter().filter(|f| f.code.id == "M707").count();
+        let changes = plural(evaluation.changes.len(), "change");
+        let names = evaluation.plugins.join(", ");
+        output.line("plugins", &format!("{names:<32} {changes}, {}", plural(found, "finding")));
+    }
     let panels: usize = stack
         .dashboards
         .values()

@@ -8,9 +8,11 @@ use super::output::Output;
 use crate::diagnostic::{Path, nearest};
 use crate::engine::{self, Failure};
 use crate::profile;
+use crate::profile::node::Node;
 use crate::profile::provenance::Step;
 use crate::project::Project;
 use crate::secret::Environment;
+use crate::stack::change::Change;
 
 #[derive(Debug, Args)]
 pub(super) struct Explain {
@@ -54,7 +56,7 @@ fn code(subject: &str, output: &Output) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn value(project: &Project, name: &str, path: &Path, output: &Output) -> anyhow::Result<()> {
+fn value(project: &Project, name: &str, path: &Path, output: &Output) -> Result<(), Failure> {
     // Variables may be missing here: where a value comes from does not depend on them.
     let environment = Environment::default();
     let loaded = profile::load(name, project, &|var| environment.var(var).or(Some(String::new())));
@@ -62,7 +64,7 @@ fn value(project: &Project, name: &str, path: &Path, output: &Output) -> anyhow:
         .map
         .ok_or_else(|| anyhow::anyhow!("the profile `{name}` can't be read; see `monprov check {name}`"))?;
     if map.files.is_empty() {
-        anyhow::bail!("there is no profile `{name}`; see `monprov check {name}`");
+        return Err(anyhow::anyhow!("there is no profile `{name}`; see `monprov check {name}`").into());
     }
     let leaves = map.leaves(path);
     if leaves.is_empty() {
@@ -70,28 +72,44 @@ fn value(project: &Project, name: &str, path: &Path, output: &Output) -> anyhow:
         let known: Vec<String> = map.leaves(&parent).iter().map(ToString::to_string).collect();
         let near = nearest(&path.to_string(), known.iter().map(String::as_str));
         let near = near.map_or(String::new(), |n| format!("; did you mean `{n}`?"));
-        anyhow::bail!("the profile `{name}` has no value `{path}`{near}");
+        return Err(anyhow::anyhow!("the profile `{name}` has no value `{path}`{near}").into());
     }
     let line = |step: &Step| {
         let text = loaded.sources.iter().find(|(file, _)| *file == step.file).map_or("", |(_, text)| text);
         text.get(..step.range.start).unwrap_or_default().matches('\n').count() + 1
     };
+    let changes = plugin_changes(project, name, path, &map.root)?;
     let mut json = serde_json::Map::new();
     for leaf in leaves {
         let steps = map.history(&leaf).unwrap_or_default();
         if output.json {
-            let steps: Vec<_> = steps
+            let mut steps: Vec<_> = steps
                 .iter()
                 .map(|s| serde_json::json!({ "file": s.file, "line": line(s), "value": s.value }))
                 .collect();
+            let of_plugins = changes.iter().filter(|change| change.path().as_ref() == Some(&leaf));
+            steps.extend(of_plugins.map(
+                |c| serde_json::json!({ "plugin": c.plugin, "value": c.edit.value(), "reason": c.reason }),
+            ));
             json.insert(leaf.to_string(), steps.into());
             continue;
         }
-        let chain: Vec<_> = steps.iter().map(|s| format!("{}:{} {}", s.file, line(s), s.value)).collect();
+        let mut chain: Vec<_> = steps.iter().map(|s| format!("{}:{} {}", s.file, line(s), s.value)).collect();
+        let of_plugins = changes.iter().filter(|change| change.path().as_ref() == Some(&leaf));
+        chain.extend(of_plugins.map(|c| format!("plugin {} {} ({})", c.plugin, c.edit.value(), c.reason)));
         output.result(&format!("{leaf}\n    {}\n", chain.join(" → ")));
     }
     if output.json {
         output.json(&json);
     }
     Ok(())
+}
+
+/// What plugins change about alerts: of those alone they can change anything.
+fn plugin_changes(project: &Project, name: &str, path: &Path, root: &Node) -> Result<Vec<Change>, Failure> {
+    if root.get("plugins").is_none() || path.segments().next() != Some("alerts") {
+        return Ok(vec![]);
+    }
+    let loaded = engine::load(project, name, &Environment::default())?;
+    Ok(engine::plugins::run(project, loaded, None)?.ran.changes)
 }

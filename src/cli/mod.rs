@@ -12,6 +12,7 @@ mod gc;
 mod generations;
 mod init;
 mod output;
+mod plugin;
 mod progress;
 mod rollback;
 mod schema;
@@ -112,6 +113,8 @@ enum Verb {
     /// Remove bundles that nothing needs
     Gc(gc::Gc),
     Unit(unit::Unit),
+    /// Pin, list, inspect and try plugins
+    Plugin(plugin::Plugin),
     /// Explain a code (M104) or where a value of a profile comes from
     Explain(explain::Explain),
     /// Print the JSON Schema of profiles, for editors
@@ -120,6 +123,9 @@ enum Verb {
     Init(init::Init),
     /// Show catalogues of exporters' metrics, or make one from a live exporter
     Catalog(catalog::Catalog),
+    /// A component on stdin to code on stdout, for this program itself
+    #[command(name = crate::compiled::VERB, hide = true)]
+    CompilePlugin,
 }
 
 /// What every verb that evaluates a profile takes.
@@ -222,6 +228,10 @@ fn dispatch(arguments: &Arguments, output: &mut Output) -> Result<ExitCode, Fail
         Verb::Verify(verb) => verb.run(&project()?, output),
         Verb::Gc(verb) => verb.run(&project()?, output),
         Verb::Unit(verb) => verb.run(&project()?, output),
+        Verb::Plugin(verb) => verb.run(project, output),
+        Verb::CompilePlugin => {
+            Ok(if crate::compiled::child()? { ExitCode::SUCCESS } else { ExitCode::from(exit::FAILED) })
+        }
         Verb::Explain(verb) => verb.run(project, output),
         Verb::Schema => schema::run(output),
         Verb::Init(verb) => verb.run(output),

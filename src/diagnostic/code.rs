@@ -1,7 +1,8 @@
 /// A kind of finding. Its number is a public name: it never changes its meaning.
 ///
 /// M0xx profile language, M1xx PromQL and metrics, M2xx routes and receivers, M3xx services
-/// and images, M4xx dashboards, M5xx secrets, M6xx rule files and other tools' verdicts.
+/// and images, M4xx dashboards, M5xx secrets, M6xx rule files and other tools' verdicts,
+/// M7xx plugins.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Code {
     pub id: &'static str,

@@ -9,6 +9,7 @@ use crate::diagnostic::Path;
 use crate::profile::Profile;
 use crate::profile::layers::Sources;
 use crate::profile::node::{Node, Value};
+use crate::stack::change::Change;
 use crate::stack::{Source, Stack};
 
 /// The lines of all values of a bundle.
@@ -22,6 +23,9 @@ pub struct Origins {
     removed: BTreeMap<String, At>,
     /// The line of each rule of a rule file, in its order.
     rules: BTreeMap<String, Vec<u32>>,
+    /// The plugin that a value is from, and why, by path: the manifest has these.
+    #[serde(skip)]
+    plugins: BTreeMap<String, String>,
 }
 
 /// A layer and a line in it.
@@ -83,11 +87,23 @@ impl Origins {
             lines: lines(&profile.root, &place),
             removed: profile.removed.iter().map(|(path, at)| (path.to_string(), place(at))).collect(),
             rules,
+            plugins: BTreeMap::new(),
         }
+    }
+
+    /// Values that plugins changed are theirs; the last one counts.
+    pub(super) fn note_plugins(&mut self, changes: &[Change]) {
+        let noted = changes.iter().filter_map(|change| {
+            Some((change.path()?.to_string(), format!("plugin {}: {}", change.plugin, change.reason)))
+        });
+        self.plugins = noted.collect();
     }
 
     /// Where the value was written, or else the nearest table around it that was.
     pub fn of_value(&self, path: &Path) -> Option<String> {
+        if let Some(plugin) = self.plugins.get(&path.to_string()) {
+            return Some(plugin.clone());
+        }
         let mut here = &self.lines;
         let mut found = here.own();
         for step in path.segments() {

@@ -8,7 +8,7 @@ use crate::bundle::Tree;
 use crate::bundle::manifest::{self, Manifest};
 use crate::profile::Profile;
 use crate::stack::resolve::{self, Files};
-use crate::stack::{Group, Rule, Source, Stack, rulefile};
+use crate::stack::{Group, Rule, Source, Stack, change, rulefile};
 
 use super::Origins;
 
@@ -64,11 +64,14 @@ impl Side {
         let taken = own.groups.iter().map(|group| group.file.clone()).collect();
         let files =
             Files { rules: rule_files(&manifest, &tree, taken), dashboards: dashboards(&profile, &tree) };
-        let stack = match files.rules.is_empty() && files.dashboards.is_empty() {
+        let mut stack = match files.rules.is_empty() && files.dashboards.is_empty() {
             true => own,
             false => resolve::resolve(&profile, &files).0,
         };
-        let origins = record.and_then(|record| Origins::deserialize(record).ok()).unwrap_or_default();
+        change::replay(&mut stack, &manifest.changes);
+        let mut origins: Origins =
+            record.and_then(|record| Origins::deserialize(record).ok()).unwrap_or_default();
+        origins.note_plugins(&manifest.changes);
         Ok(Side { name: name.to_owned(), tree, manifest, stack, origins })
     }
 }

@@ -17,6 +17,8 @@ pub enum Shape {
     Named(ShapeRef),
     List(ShapeRef),
     Scalar(Scalar),
+    /// Whatever stands there: the settings of a plugin, which has a schema of its own.
+    Any,
     /// Several forms; the first that fits counts.
     Either(Vec<ShapeRef>),
 }
@@ -80,6 +82,7 @@ impl Shapes {
         match self.get(shape) {
             Shape::Table(table) => table.fields.get(key).copied(),
             Shape::Named(inner) => Some(*inner),
+            Shape::Any => Some(shape),
             Shape::Either(forms) => forms.iter().find_map(|f| self.field(*f, key)),
             _ => None,
         }
@@ -89,6 +92,7 @@ impl Shapes {
     pub fn scalar(&self, shape: ShapeRef) -> Option<&Scalar> {
         match self.get(shape) {
             Shape::Scalar(scalar) => Some(scalar),
+            Shape::Any => Some(&TEXT),
             Shape::Either(forms) => forms.iter().find_map(|f| self.scalar(*f)),
             _ => None,
         }
@@ -98,6 +102,7 @@ impl Shapes {
     pub fn item(&self, shape: ShapeRef) -> Option<ShapeRef> {
         match self.get(shape) {
             Shape::List(item) => Some(*item),
+            Shape::Any => Some(shape),
             Shape::Either(forms) => forms.iter().find_map(|f| self.item(*f)),
             _ => None,
         }
@@ -105,6 +110,17 @@ impl Shapes {
 }
 
 static EMPTY: Shape = Shape::Either(vec![]);
+
+/// A string that stands where anything may.
+static TEXT: Scalar = Scalar {
+    string: true,
+    integer: false,
+    number: false,
+    boolean: false,
+    format: None,
+    choices: vec![],
+    range: None,
+};
 
 /// The JSON Schema that `monprov schema` prints: for a layer, in which nothing is required
 /// and which may speak of inherited values (`NAME_append`, `unset`, `final`).
@@ -205,6 +221,9 @@ impl<'a> Compiler<'a> {
     }
 
     fn shape(&mut self, slot: ShapeRef, schema: &'a Json) -> Shape {
+        if schema.get("x-any").is_some() {
+            return Shape::Any;
+        }
         for several in ["anyOf", "oneOf"] {
             let Some(Json::Array(forms)) = schema.get(several) else { continue };
             let forms: Vec<&Json> =

@@ -73,6 +73,7 @@ impl Validator<'_> {
                 true
             }
             Shape::Scalar(scalar) => self.scalar(node, scalar),
+            Shape::Any => true,
             Shape::Either(forms) => {
                 let fits = |form: &&ShapeRef| self.fits(node, **form);
                 match forms.iter().find(fits).copied() {
@@ -96,6 +97,7 @@ impl Validator<'_> {
             Shape::Table(_) | Shape::Named(_) => matches!(node.value, Value::Table(_)),
             Shape::List(_) => matches!(node.value, Value::Array(_)),
             Shape::Scalar(_) => !matches!(node.value, Value::Table(_) | Value::Array(_)),
+            Shape::Any => true,
             Shape::Either(forms) => forms.iter().any(|f| self.fits(node, *f)),
         }
     }
@@ -105,6 +107,7 @@ impl Validator<'_> {
             Shape::Table(_) | Shape::Named(_) => "a table".into(),
             Shape::List(_) => "a list".into(),
             Shape::Scalar(scalar) => describe(scalar),
+            Shape::Any => "a value".into(),
             Shape::Either(forms) => forms.iter().map(|f| self.describe(*f)).collect::<Vec<_>>().join(" or "),
         }
     }

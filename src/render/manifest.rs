@@ -32,6 +32,9 @@ pub fn manifest(
         vars: stack.vars.clone(),
         secrets: stack.secrets.clone(),
         services: services.iter().filter_map(entry).collect(),
+        plugins: BTreeMap::new(),
+        changes: vec![],
+        verdicts: vec![],
         inputs: texts.map(|(name, text)| (name.clone(), sha256(text.as_bytes()))).collect(),
         files: Manifest::list(tree),
     }

@@ -41,7 +41,13 @@ fn side(layers: &[(String, String)], profile: &str) -> Option<Side> {
     let loaded = profile::load("profile", &source, &|var| environment.var(var));
     let report = Report { findings: loaded.findings, sources: loaded.sources, map: loaded.map };
     let profile = loaded.profile?;
-    let loaded = Loaded { profile, files: Files::default(), catalogs: Default::default(), report };
+    let loaded = Loaded {
+        profile,
+        files: Files::default(),
+        catalogs: Default::default(),
+        plugins: Default::default(),
+        report,
+    };
     let options =
         Options { environment: Environment::default(), oracle: Oracle::Off, secrets: false, rebuild: false };
     // No file of it is read.

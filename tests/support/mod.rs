@@ -6,6 +6,7 @@ pub mod by_hand;
 pub mod crash;
 pub mod daemon;
 pub mod dockerd;
+pub mod guests;
 pub mod http;
 pub mod openbao;
 pub mod parts;

@@ -4,12 +4,14 @@
 mod alert;
 mod channel;
 mod dashboard;
+mod plugin;
 mod secret;
 mod service;
 
 pub use alert::*;
 pub use channel::*;
 pub use dashboard::*;
+pub use plugin::*;
 pub use secret::*;
 pub use service::*;
 
@@ -49,6 +51,7 @@ pub struct Settings {
     pub intervals: BTreeMap<String, TimeInterval>,
     pub grafana: Grafana,
     pub dashboards: BTreeMap<String, Dashboard>,
+    pub plugins: BTreeMap<String, Plugin>,
 }
 
 /// The stack as a whole.

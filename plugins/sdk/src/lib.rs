@@ -1,0 +1,261 @@
+//! Plugins for `monprov` in Rust.
+//!
+//! ```ignore
+//! use monprov_plugin::{policy, Alert, Finding, Policy, Stack};
+//!
+//! #[derive(serde::Deserialize, schemars::JsonSchema)]
+//! struct Settings {
+//!     /// Labels that every alert must have.
+//!     required: Vec<String>,
+//! }
+//!
+//! struct Labels;
+//!
+//! impl Policy for Labels {
+//!     type Settings = Settings;
+//!
+//!     fn check(settings: Settings, alerts: Vec<Alert>, _: Stack) -> monprov_plugin::Result<Vec<Finding>> {
+//!         let missing = |alert: &Alert| settings.required.iter().any(|l| alert.label(l).is_none());
+//!         let finding = |alert: &Alert| alert.warning("required-label", "labels", "a label is missing");
+//!         Ok(alerts.iter().filter(|a| missing(a)).map(finding).collect())
+//!     }
+//! }
+//!
+//! monprov_plugin::policy!(Labels);
+//! ```
+//!
+//! Build it as a `cdylib` for `wasm32-unknown-unknown`; `monprov` takes the module as it is. The
+//! plugin's name and version are its package's.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+/// Each interface is a world of its own here; a plugin joins those that it exports.
+#[doc(hidden)]
+pub mod meta_world {
+    wit_bindgen::generate!({
+        path: "../wit",
+        inline: "package monprov:sdk-meta; world meta-role { export monprov:plugin/meta@1.0.0; }",
+        world: "monprov:sdk-meta/meta-role",
+        pub_export_macro: true,
+        export_macro_name: "export_meta",
+        default_bindings_module: "monprov_plugin::meta_world",
+        generate_all,
+    });
+}
+
+/// Bindings of threshold plugins.
+#[doc(hidden)]
+pub mod threshold_world {
+    wit_bindgen::generate!({
+        path: "../wit",
+        inline: "package monprov:sdk-threshold; world threshold-role { export monprov:plugin/thresholds@1.0.0; }",
+        world: "monprov:sdk-threshold/threshold-role",
+        pub_export_macro: true,
+        export_macro_name: "export_threshold",
+        default_bindings_module: "monprov_plugin::threshold_world",
+        generate_all,
+    });
+}
+
+/// Bindings of policy plugins.
+#[doc(hidden)]
+pub mod policy_world {
+    wit_bindgen::generate!({
+        path: "../wit",
+        inline: "package monprov:sdk-policy; world policy-role { export monprov:plugin/policy@1.0.0; }",
+        world: "monprov:sdk-policy/policy-role",
+        pub_export_macro: true,
+        export_macro_name: "export_policy",
+        default_bindings_module: "monprov_plugin::policy_world",
+        generate_all,
+        with: { "monprov:plugin/types@1.0.0": crate::threshold_world::monprov::plugin::types },
+    });
+}
+
+pub use policy_world::exports::monprov::plugin::policy::{Finding, Level};
+pub use threshold_world::exports::monprov::plugin::thresholds::{Change, Edit};
+pub use threshold_world::monprov::plugin::types::{Alert, Failure, Observation, Problem};
+
+/// An answer, or why there is none.
+pub type Result<T> = core::result::Result<T, Failure>;
+
+/// The stack as a document. Members that later releases add are ignored.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct Stack {
+    pub profile: String,
+    pub runtime: String,
+    pub services: std::collections::BTreeMap<String, Service>,
+    /// The whole document, for what has no field here.
+    #[serde(flatten)]
+    pub rest: serde_json::Map<String, serde_json::Value>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct Service {
+    pub kind: String,
+    pub image: Option<String>,
+    pub version: Option<String>,
+    pub port: Option<u16>,
+}
+
+/// A plugin that changes alerts.
+pub trait Thresholds {
+    /// Settings of the profile, complete: the host fills in what has a default.
+    type Settings: DeserializeOwned + JsonSchema;
+
+    fn adjust(
+        settings: Self::Settings,
+        alerts: Vec<Alert>,
+        seen: Vec<Observation>,
+        stack: Stack,
+    ) -> Result<Vec<Change>>;
+}
+
+/// A plugin that judges a stack.
+pub trait Policy {
+    /// Settings of the profile, complete: the host fills in what has a default.
+    type Settings: DeserializeOwned + JsonSchema;
+
+    fn check(settings: Self::Settings, alerts: Vec<Alert>, stack: Stack) -> Result<Vec<Finding>>;
+}
+
+/// A plugin without settings.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NoSettings {}
+
+impl Alert {
+    pub fn label(&self, name: &str) -> Option<&str> {
+        value(&self.labels, name)
+    }
+
+    pub fn annotation(&self, name: &str) -> Option<&str> {
+        value(&self.annotations, name)
+    }
+
+    /// A change of this alert, with its reason.
+    pub fn change(&self, edit: Edit, reason: impl Into<String>) -> Change {
+        Change { alert: self.id.clone(), edit, reason: reason.into() }
+    }
+
+    /// A finding about a field of this alert: `labels.team`, `annotations.summary`, `expr`.
+    pub fn finding(&self, level: Level, code: &str, field: &str, message: impl Into<String>) -> Finding {
+        Finding {
+            code: code.to_owned(),
+            level,
+            path: format!("{}.{field}", self.origin),
+            message: message.into(),
+            help: None,
+        }
+    }
+
+    pub fn warning(&self, code: &str, field: &str, message: impl Into<String>) -> Finding {
+        self.finding(Level::Warning, code, field, message)
+    }
+
+    pub fn error(&self, code: &str, field: &str, message: impl Into<String>) -> Finding {
+        self.finding(Level::Error, code, field, message)
+    }
+}
+
+impl Finding {
+    /// Says what to do about it.
+    #[must_use]
+    pub fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+}
+
+fn value<'a>(pairs: &'a [(String, String)], name: &str) -> Option<&'a str> {
+    pairs.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+}
+
+/// The JSON Schema of settings.
+#[doc(hidden)]
+pub fn schema<S: JsonSchema>() -> String {
+    serde_json::to_string(&schemars::schema_for!(S)).unwrap_or_default()
+}
+
+/// A document of the host. What does not fit is said; it can only be the schema that does not
+/// say what the type does.
+#[doc(hidden)]
+pub fn read<T: DeserializeOwned>(what: &str, text: &str) -> Result<T> {
+    serde_json::from_str(text).map_err(|error| Failure::Other(format!("the {what} can't be read: {error}")))
+}
+
+/// Exports `meta` for the package that calls it.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! meta {
+    ($component:ident, $settings:ty) => {
+        impl $crate::meta_world::exports::monprov::plugin::meta::Guest for $component {
+            fn describe() -> $crate::meta_world::exports::monprov::plugin::meta::Info {
+                $crate::meta_world::exports::monprov::plugin::meta::Info {
+                    name: env!("CARGO_PKG_NAME").into(),
+                    version: env!("CARGO_PKG_VERSION").into(),
+                    homepage: env!("CARGO_PKG_REPOSITORY").into(),
+                    settings_schema: $crate::schema::<$settings>(),
+                }
+            }
+        }
+
+        $crate::meta_world::export_meta!($component with_types_in $crate::meta_world);
+    };
+}
+
+/// Exports a [`Policy`] as the plugin of this package.
+#[macro_export]
+macro_rules! policy {
+    ($plugin:ty) => {
+        const _: () = {
+            struct Component;
+
+            $crate::meta!(Component, <$plugin as $crate::Policy>::Settings);
+
+            impl $crate::policy_world::exports::monprov::plugin::policy::Guest for Component {
+                fn check(
+                    settings: String,
+                    alerts: Vec<$crate::Alert>,
+                    stack: String,
+                ) -> $crate::Result<Vec<$crate::Finding>> {
+                    let settings = $crate::read("settings", &settings)?;
+                    <$plugin as $crate::Policy>::check(settings, alerts, $crate::read("stack", &stack)?)
+                }
+            }
+
+            $crate::policy_world::export_policy!(Component with_types_in $crate::policy_world);
+        };
+    };
+}
+
+/// Exports [`Thresholds`] as the plugin of this package.
+#[macro_export]
+macro_rules! thresholds {
+    ($plugin:ty) => {
+        const _: () = {
+            struct Component;
+
+            $crate::meta!(Component, <$plugin as $crate::Thresholds>::Settings);
+
+            impl $crate::threshold_world::exports::monprov::plugin::thresholds::Guest for Component {
+                fn adjust(
+                    settings: String,
+                    alerts: Vec<$crate::Alert>,
+                    seen: Vec<$crate::Observation>,
+                    stack: String,
+                ) -> $crate::Result<Vec<$crate::Change>> {
+                    let settings = $crate::read("settings", &settings)?;
+                    let stack = $crate::read("stack", &stack)?;
+                    <$plugin as $crate::Thresholds>::adjust(settings, alerts, seen, stack)
+                }
+            }
+
+            $crate::threshold_world::export_threshold!(Component with_types_in $crate::threshold_world);
+        };
+    };
+}

@@ -1,0 +1,235 @@
+//! Plugins of a profile: their files held against their pins, compiled, and run.
+
+use std::collections::BTreeMap;
+
+use super::{Failure, Loaded, Report};
+use crate::bundle::manifest::{self, sha256};
+use crate::compiled::{self, Trouble};
+use crate::diagnostic::{Finding, Path, Place, Severity, has_errors};
+use crate::pins::{self, Pin, Pins};
+use crate::plugin::codes::{M701, M707};
+use crate::plugin::{Info, Limits, Plugin, Said, component, order, policy, refusal, thresholds};
+use crate::profile::Profile;
+use crate::profile::codes::M015;
+use crate::project::Project;
+use crate::stack::change::Change;
+use crate::stack::{Stack, resolve};
+
+/// A plugin's file as it was read.
+#[derive(Debug)]
+pub struct File {
+    pub bytes: Vec<u8>,
+    pub sha256: String,
+}
+
+/// The files of all plugins by plugin; those that are not as they were pinned are refused.
+pub fn files(project: &Project, profile: &Profile) -> anyhow::Result<(BTreeMap<String, File>, Vec<Finding>)> {
+    let (mut files, mut findings) = (BTreeMap::new(), vec![]);
+    if profile.settings.plugins.is_empty() {
+        return Ok((files, findings));
+    }
+    let pins = Pins::read(project)?;
+    for (name, plugin) in &profile.settings.plugins {
+        let place = Place::setting(Path::new(["plugins", name, "file"]));
+        let bytes = match project.bytes(&plugin.file) {
+            Ok(bytes) => bytes,
+            Err(why) => {
+                let note = "plugins are named relative to the project, in which monprov.lock lies";
+                findings.push(Finding::error(&M015, place, why).note(note));
+                continue;
+            }
+        };
+        let sha256 = sha256(&bytes);
+        match pins.plugins.get(&plugin.file) {
+            Some(pin) if pin.sha256 == sha256 => {
+                files.insert(name.clone(), File { bytes, sha256 });
+            }
+            Some(pin) => findings.push(
+                Finding::error(&M701, place, format!("the plugin `{name}` is not the file that was pinned"))
+                    .label(format!("{} {} was", pin.name, pin.version))
+                    .note(format!("pinned {}, is {sha256}", pin.sha256))
+                    .note(format!("if it may: monprov plugin update {}", plugin.file)),
+            ),
+            None => findings.push(
+                Finding::error(&M701, place, format!("the plugin `{name}` is not pinned in {}", pins::FILE))
+                    .note(format!(
+                        "look at it, then pin it: monprov plugin inspect {0}; monprov plugin add {0}",
+                        plugin.file
+                    )),
+            ),
+        }
+    }
+    Ok((files, findings))
+}
+
+/// The pins that a build relies on, by file.
+pub(crate) fn pinned<'f>(
+    project: &Project,
+    files: impl Iterator<Item = &'f String>,
+) -> BTreeMap<String, Option<String>> {
+    let pins = Pins::read(project).unwrap_or_default();
+    files.map(|file| (file.clone(), pins.plugins.get(file).map(|pin| pin.sha256.clone()))).collect()
+}
+
+/// Plugins, ready to be called, in stages.
+#[derive(Debug, Default)]
+pub struct Plugins {
+    all: BTreeMap<String, Plugin>,
+    stages: Vec<Vec<String>>,
+}
+
+/// What the plugins did to a stack and said about it.
+#[derive(Debug, Default)]
+pub struct Ran {
+    pub changes: Vec<Change>,
+    pub said: Said,
+}
+
+impl Plugins {
+    /// Compiles, where that was not done yet, and asks each plugin who it is.
+    pub fn load(
+        project: &Project,
+        profile: &Profile,
+        files: &BTreeMap<String, File>,
+    ) -> Result<(Self, Vec<Finding>), Failure> {
+        let (stages, mut findings) = order::stages(&profile.settings.plugins);
+        let mut all = BTreeMap::new();
+        for (name, file) in files {
+            let Some(settings) = profile.settings.plugins.get(name) else { continue };
+            let limits = Limits::of(&settings.limits);
+            let code = match code(&project.state, &file.bytes, &limits) {
+                Ok(code) => code,
+                Err(Trouble::Plugin(failure)) => {
+                    findings.push(refusal(name, &failure));
+                    continue;
+                }
+                Err(Trouble::Machine(error)) => return Err(Failure::Failed(error)),
+            };
+            match Plugin::load(name, &code, settings) {
+                Ok(plugin) => {
+                    all.insert(name.clone(), plugin);
+                }
+                Err(wrong) => findings.extend(wrong),
+            }
+        }
+        Ok((Plugins { all, stages }, findings))
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+
+    pub fn get(&self, name: &str) -> Option<&Plugin> {
+        self.all.get(name)
+    }
+
+    /// In the order in which their results count.
+    pub fn iter(&self) -> impl Iterator<Item = &Plugin> {
+        self.stages.iter().flatten().filter_map(|name| self.all.get(name))
+    }
+
+    /// Lets the threshold plugins change the stack.
+    pub fn adjust(&self, profile: &Profile, stack: &mut Stack) -> Ran {
+        let stage = |names: &Vec<String>| names.iter().filter_map(|name| self.all.get(name)).collect();
+        let stages: Vec<Vec<&Plugin>> = self.stages.iter().map(stage).collect();
+        let (changes, said) = thresholds::adjust(&stages, profile, stack);
+        Ran { changes, said }
+    }
+
+    /// Lets the policy plugins judge the stack as it is now.
+    pub fn judge(&self, profile: &Profile, stack: &Stack) -> Said {
+        policy::judge(&self.iter().collect::<Vec<_>>(), profile, stack)
+    }
+
+    /// What the manifest says about them.
+    pub fn listed(&self, files: &BTreeMap<String, File>) -> BTreeMap<String, manifest::Plugin> {
+        let entry = |(name, plugin): (&String, &Plugin)| {
+            let sha256 = files.get(name).map(|file| file.sha256.clone()).unwrap_or_default();
+            let worlds = plugin.info.worlds.iter().map(|world| world.name().to_owned()).collect();
+            (name.clone(), manifest::Plugin { sha256, version: plugin.info.version.clone(), worlds })
+        };
+        self.all.iter().map(entry).collect()
+    }
+}
+
+/// What policy plugins found that stops nothing, as the manifest keeps it.
+pub fn verdicts(findings: &[Finding]) -> Vec<manifest::Verdict> {
+    let found = findings.iter().filter(|f| f.code == &M707 && f.severity != Severity::Error);
+    found
+        .map(|f| manifest::Verdict {
+            severity: f.severity,
+            path: match &f.place {
+                Place::Setting { path, .. } | Place::Key(path) => path.to_string(),
+                Place::File { file, .. } => file.clone(),
+                Place::Profile => String::new(),
+            },
+            message: f.message.clone(),
+        })
+        .collect()
+}
+
+fn code(state: &std::path::Path, bytes: &[u8], limits: &Limits) -> Result<Vec<u8>, Trouble> {
+    component::check_size(bytes, limits).map_err(Trouble::Plugin)?;
+    compiled::code(state, bytes)
+}
+
+/// A profile's plugins against its stack, and what they said, also where that would stop a build.
+#[derive(Debug)]
+pub struct Trial {
+    pub plugins: Plugins,
+    pub ran: Ran,
+    pub report: Report,
+}
+
+/// Runs plugins and nothing else. `only`: this one alone.
+pub fn run(project: &Project, loaded: Loaded, only: Option<&str>) -> Result<Trial, Failure> {
+    let Loaded { mut profile, files, plugins: mut plugin_files, mut report, .. } = loaded;
+    if let Some(only) = only {
+        profile.settings.plugins.retain(|name, plugin| {
+            plugin.after.clear();
+            name == only
+        });
+        plugin_files.retain(|name, _| name == only);
+    }
+    let (mut stack, findings) = resolve::resolve(&profile, &files);
+    report.findings.extend(findings);
+    let (plugins, findings) = Plugins::load(project, &profile, &plugin_files)?;
+    report.findings.extend(findings);
+    if has_errors(&report.findings) {
+        return Err(Failure::Refused(Box::new(report)));
+    }
+    let mut ran = plugins.adjust(&profile, &mut stack);
+    let judged = plugins.judge(&profile, &stack);
+    report.findings.append(&mut ran.said.findings);
+    report.findings.extend(judged.findings);
+    ran.said.printed.extend(judged.printed);
+    for (name, fuel) in judged.fuel {
+        *ran.said.fuel.entry(name).or_default() += fuel;
+    }
+    Ok(Trial { plugins, ran, report })
+}
+
+/// What a file is, with its digest. `state`: where compiled code is kept.
+pub fn inspect(state: &std::path::Path, bytes: &[u8]) -> anyhow::Result<(Info, String)> {
+    let limits = Limits::default();
+    let why = |failure: crate::plugin::Failure| anyhow::anyhow!("it {failure}; {}", failure.remedy("NAME"));
+    let code = match code(state, bytes, &limits) {
+        Ok(code) => code,
+        Err(Trouble::Plugin(failure)) => return Err(why(failure)),
+        Err(Trouble::Machine(error)) => return Err(error),
+    };
+    let info = crate::plugin::inspect(&code, &limits).map_err(why)?;
+    Ok((info, sha256(bytes)))
+}
+
+/// Pins a file of the project as it is now; the pin that it had before.
+pub fn pin(project: &Project, file: &str, source: Option<String>) -> anyhow::Result<(Pin, Option<Pin>)> {
+    let bytes = project.bytes(file).map_err(anyhow::Error::msg)?;
+    let (info, digest) =
+        inspect(&project.state, &bytes).map_err(|why| anyhow::anyhow!("{file} is no plugin: {why}"))?;
+    let mut pins = Pins::read(project)?;
+    let pin = Pin::new(digest, &info, source);
+    let before = pins.plugins.insert(file.to_owned(), pin.clone());
+    pins.write(project)?;
+    Ok((pin, before))
+}

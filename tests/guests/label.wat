@@ -1,0 +1,13 @@
+;; Sets the label team=core on the first alert.
+(data (i32.const 3000) "teamcore")
+(func (export "monprov:plugin/thresholds@1.0.0#adjust")
+  (param $settings i32) (param i32) (param $alerts i32) (param $count i32)
+  (param i32 i32) (param $stack i32) (param i32) (result i32)
+  (local $changes i32) (local $change i32)
+  (local.set $changes (call $allocate (i32.const 128)))
+  (local.set $change (call $change (local.get $changes) (i32.const 0) (local.get $alerts) (i32.const 2)))
+  (i32.store offset=16 (local.get $change) (i32.const 3000))
+  (i32.store offset=20 (local.get $change) (i32.const 4))
+  (i32.store offset=24 (local.get $change) (i32.const 3004))
+  (i32.store offset=28 (local.get $change) (i32.const 4))
+  (call $answer (local.get $changes) (i32.const 1)))

@@ -1,0 +1,6 @@
+;; Never ends.
+(func (export "monprov:plugin/thresholds@1.0.0#adjust")
+  (param $settings i32) (param i32) (param $alerts i32) (param $count i32)
+  (param i32 i32) (param $stack i32) (param i32) (result i32)
+  (loop $again (br $again))
+  unreachable)

@@ -1,0 +1,15 @@
+;; Returns 400 changes whose texts are one and the same 4 MiB: more than a gigabyte in all.
+(func (export "monprov:plugin/thresholds@1.0.0#adjust")
+  (param $settings i32) (param i32) (param $alerts i32) (param $count i32)
+  (param i32 i32) (param $stack i32) (param i32) (result i32)
+  (local $changes i32) (local $text i32) (local $n i32) (local $change i32)
+  (local.set $text (call $allocate (i32.const 4194304)))
+  (memory.fill (local.get $text) (i32.const 97) (i32.const 4194304))
+  (local.set $changes (call $allocate (i32.const 51200)))
+  (loop $again
+    (local.set $change (call $change (local.get $changes) (local.get $n) (local.get $alerts) (i32.const 4)))
+    (i32.store (local.get $change) (local.get $text))
+    (i32.store offset=4 (local.get $change) (i32.const 4194304))
+    (local.set $n (i32.add (local.get $n) (i32.const 1)))
+    (br_if $again (i32.lt_u (local.get $n) (i32.const 400))))
+  (call $answer (local.get $changes) (i32.const 400)))

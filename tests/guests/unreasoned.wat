@@ -1,0 +1,10 @@
+;; Sets the first alert's threshold to 7, and does not say why.
+(func (export "monprov:plugin/thresholds@1.0.0#adjust")
+  (param $settings i32) (param i32) (param $alerts i32) (param $count i32)
+  (param i32 i32) (param $stack i32) (param i32) (result i32)
+  (local $changes i32) (local $change i32)
+  (local.set $changes (call $allocate (i32.const 128)))
+  (local.set $change (call $change (local.get $changes) (i32.const 0) (local.get $alerts) (i32.const 0)))
+  (f64.store offset=16 (local.get $change) (f64.const 7))
+  (i32.store offset=124 (local.get $change) (i32.const 0))
+  (call $answer (local.get $changes) (i32.const 1)))

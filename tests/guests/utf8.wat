@@ -1,0 +1,10 @@
+;; Fails with a message that is no text.
+(data (i32.const 3000) "\ff\fe\fd")
+(func (export "monprov:plugin/thresholds@1.0.0#adjust")
+  (param $settings i32) (param i32) (param $alerts i32) (param $count i32)
+  (param i32 i32) (param $stack i32) (param i32) (result i32)
+  (i32.store8 (i32.const 4096) (i32.const 1))
+  (i32.store8 (i32.const 4100) (i32.const 2))
+  (i32.store (i32.const 4104) (i32.const 3000))
+  (i32.store (i32.const 4108) (i32.const 3))
+  (i32.const 4096))

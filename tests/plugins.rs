@@ -1,0 +1,476 @@
+//! Plugins: what they may change, what stops them, and that the same inputs give the same result.
+
+use std::time::{Duration, Instant};
+
+use monprov::plugin::{self, Limits, component};
+use proptest::test_runner::{RngAlgorithm, TestRng};
+
+use crate::support::guests::{self, project, unpinned};
+use crate::support::project::Project;
+use crate::support::repository;
+
+const BUILD: &str = "build profile --oracle off --json";
+const CHECK: &str = "check profile --oracle off";
+
+fn rules(project: &Project) -> String {
+    let output = project.run("build profile --oracle off").succeeds();
+    project.read(&format!("{}/prometheus/rules/default.yml", output.last_line().replace("$PROJECT/", "")))
+}
+
+/// The bundle's manifest.
+fn manifest(project: &Project) -> serde_json::Value {
+    let output = project.run("build profile --oracle off").succeeds();
+    let path = format!("{}/manifest.json", output.last_line().replace("$PROJECT/", ""));
+    serde_json::from_str(&project.read(&path)).unwrap()
+}
+
+// -- what they do --
+
+#[test]
+fn a_change_lands_in_the_rules_the_manifest_explain_and_diff_with_its_reason() {
+    let project = project(&[("raise", "raise.wat", "")]);
+    assert!(rules(&project).contains("expr: up > 200"), "{}", rules(&project));
+    let manifest = manifest(&project);
+    assert_eq!(manifest["changes"][0]["plugin"], "raise");
+    assert_eq!(manifest["changes"][0]["reason"], "a good reason");
+    assert_eq!(manifest["plugins"]["raise"]["worlds"][0], "thresholds");
+    let explained = project.run("explain profile alerts.Slow.threshold").succeeds().stdout;
+    assert!(explained.contains("profile.toml:5 100 → plugin raise 200 (a good reason)"), "{explained}");
+    // A bundle that is read back has its changes, though no plugin runs then.
+    project.run("build profile --oracle off --out-link after").succeeds();
+    project.write("profiles/profile.toml", guests::PROFILE);
+    project.run("build profile --oracle off --out-link before").succeeds();
+    let told = project.run("diff ./before ./after").exits(1).stdout;
+    assert!(told.contains("threshold 100 → 200") && told.contains("plugin raise: a good reason"), "{told}");
+}
+
+#[test]
+fn what_was_not_granted_is_refused_with_the_line_to_write() {
+    for (guest, grant) in [("label.wat", "label"), ("disable.wat", "disable"), ("add.wat", "add")] {
+        let refused = project(&[("guest", guest, "")]).run(CHECK).exits(3).stderr;
+        assert!(
+            refused.contains("M705") && refused.contains(&format!("`{grant}` is not granted")),
+            "{refused}"
+        );
+        assert!(refused.contains(&format!("may = [\"threshold\", \"for\", \"{grant}\"]")), "{refused}");
+        let granted = project(&[("guest", guest, &format!("may = [\"{grant}\"]"))]);
+        granted.run(CHECK).succeeds();
+    }
+}
+
+#[test]
+fn granted_changes_are_made() {
+    let labelled = rules(&project(&[("guest", "label.wat", "may = [\"label\"]")]));
+    assert!(labelled.contains("team: core"), "{labelled}");
+    let disabled = rules(&project(&[("guest", "disable.wat", "may = [\"disable\"]")]));
+    assert!(!disabled.contains("Slow") && disabled.contains("Tall"), "{disabled}");
+    let added = project(&[("guest", "add.wat", "may = [\"add\"]")]);
+    let output = added.run("build profile --oracle off").succeeds();
+    let file = format!("{}/prometheus/rules/plugin-guest.yml", output.last_line().replace("$PROJECT/", ""));
+    let text = added.read(&file);
+    assert!(text.contains("alert: Extra") && text.contains("expr: up == 0"), "{text}");
+}
+
+#[test]
+fn of_two_that_change_the_same_the_later_wins_and_both_are_named() {
+    let both = |one: &str, two: &str| project(&[("aa", "raise.wat", one), ("bb", "fixed.wat", two)]);
+    let side_by_side = both("", "");
+    let warned = side_by_side.run(CHECK).succeeds().stderr;
+    assert!(
+        warned.contains("warning[M706]") && warned.contains("`aa` and `bb` both change `threshold`"),
+        "{warned}"
+    );
+    assert!(rules(&side_by_side).contains("up > 7"));
+    let ordered = both("order = 1", "");
+    assert!(rules(&ordered).contains("up > 200"), "both saw 100");
+    let staged = both("after = [\"bb\"]", "");
+    assert!(!staged.run(CHECK).succeeds().stderr.contains("M706"));
+    assert!(rules(&staged).contains("up > 14"), "aa saw the 7 of bb");
+}
+
+#[test]
+fn what_is_final_stays() {
+    let project = project(&[("raise", "raise.wat", "")]);
+    let text = project
+        .read("profiles/profile.toml")
+        .replace("[alerts.Slow]\n", "[alerts.Slow]\nfinal = [\"threshold\"]\n");
+    project.write("profiles/profile.toml", text);
+    let refused = project.run(CHECK).exits(3).stderr;
+    assert!(refused.contains("may not change `Slow`: the profile marked threshold `final`"), "{refused}");
+    assert!(!refused.contains("`Tall`"), "{refused}");
+}
+
+#[test]
+fn changes_that_make_no_sense_are_refused() {
+    for (guest, why) in [("nan.wat", "NaN is no threshold"), ("unreasoned.wat", "it gives no reason")] {
+        let refused = project(&[("guest", guest, "")]).run(CHECK).exits(3).stderr;
+        assert!(refused.contains("M705") && refused.contains(why), "{refused}");
+    }
+}
+
+// -- pins --
+
+#[test]
+fn only_what_was_pinned_runs() {
+    let project = unpinned(&[("raise", guests::threshold_plugin("raise.wat"), "")]);
+    let refused = project.run(BUILD).exits(3).stdout;
+    assert!(
+        refused.contains("is not pinned in monprov.lock")
+            && refused.contains("monprov plugin add plugins/raise.wasm"),
+        "{refused}"
+    );
+    let added = project.run("plugin add plugins/raise.wasm").succeeds();
+    assert_eq!(added.stdout, "[plugins.guest]\nfile = \"plugins/raise.wasm\"\n");
+    project.run(BUILD).succeeds();
+    project.write("plugins/raise.wasm", guests::threshold_plugin("fixed.wat"));
+    let refused = project.run(BUILD).exits(3).stdout;
+    assert!(
+        refused.contains("not the file that was pinned")
+            && refused.contains("monprov plugin update plugins/raise.wasm"),
+        "{refused}"
+    );
+    project.run("plugin update plugins/raise.wasm").succeeds();
+    assert!(rules(&project).contains("up > 7"));
+    let listed = project.run("plugin list profile").succeeds().stdout;
+    assert!(listed.contains("guest 1.0.0") && listed.contains("thresholds"), "{listed}");
+    // Also where the memo knows the bundle: without its pin, nothing is answered.
+    std::fs::remove_file(project.path("monprov.lock")).unwrap();
+    project.run(BUILD).exits(3);
+}
+
+#[test]
+fn a_plugin_can_be_fetched_and_fetched_anew() {
+    use std::io::{Read, Write};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}/raise.wasm?v=1", listener.local_addr().unwrap());
+    let server = std::thread::spawn(move || {
+        for guest in ["raise.wat", "fixed.wat"] {
+            let (mut stream, _) = listener.accept().unwrap();
+            let _ = stream.read(&mut [0; 4096]).unwrap();
+            let body = guests::threshold_plugin(guest);
+            write!(stream, "HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", body.len()).unwrap();
+            stream.write_all(&body).unwrap();
+        }
+    });
+    let project = unpinned(&[]);
+    project.output(project.command(["plugin", "add", &address])).succeeds();
+    assert_eq!(
+        std::fs::read(project.path("plugins/raise.wasm")).unwrap(),
+        guests::threshold_plugin("raise.wat")
+    );
+    let updated = project.run("plugin update").succeeds().stdout;
+    assert!(updated.contains("(was 1.0.0, "), "{updated}");
+    assert_eq!(
+        std::fs::read(project.path("plugins/raise.wasm")).unwrap(),
+        guests::threshold_plugin("fixed.wat")
+    );
+    server.join().unwrap();
+}
+
+#[test]
+fn a_build_without_plugins_makes_no_folder_for_them_and_no_lock() {
+    let project = unpinned(&[]);
+    project.run(BUILD).succeeds();
+    assert!(!project.path("monprov.lock").exists() && !project.path(".monprov/plugins").exists());
+}
+
+#[test]
+fn compiled_code_is_private_and_taken_from_nobody_else() {
+    use std::os::unix::fs::PermissionsExt;
+    let project = project(&[("raise", "raise.wat", "")]);
+    let folder = project.path(".monprov/plugins");
+    assert_eq!(std::fs::metadata(&folder).unwrap().permissions().mode() & 0o777, 0o700);
+    assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 1);
+    let code = std::fs::read_dir(&folder).unwrap().next().unwrap().unwrap().path();
+    for (path, mode) in [(&code, 0o666), (&folder, 0o777)] {
+        let before = std::fs::metadata(path).unwrap().permissions();
+        std::fs::set_permissions(path, PermissionsExt::from_mode(mode)).unwrap();
+        let refused = project.run("build profile --oracle off --rebuild").exits(1).stderr;
+        assert!(refused.contains("only you can write"), "{refused}");
+        std::fs::set_permissions(path, before).unwrap();
+    }
+    project.run(BUILD).succeeds();
+}
+
+// -- hostile guests --
+
+/// Refused with these words, quickly, and nothing is written.
+#[track_caller]
+fn refused(project: &Project, words: &[&str]) {
+    let _ = project.run(CHECK);
+    let start = Instant::now();
+    let output = project.run("build profile --oracle off").exits(3);
+    let took = start.elapsed();
+    for word in words {
+        assert!(output.stderr.contains(word), "`{word}` is not in\n{}", output.stderr);
+    }
+    assert!(output.stderr.contains("the plugin `guest`"), "{}", output.stderr);
+    assert!(output.stderr.len() < 4000, "{}", output.stderr);
+    assert!(!project.path(".monprov/store").read_dir().is_ok_and(|mut d| d.next().is_some()));
+    // Two seconds on a machine that does nothing else.
+    assert!(took < Duration::from_secs(20), "took {took:?}");
+}
+
+#[test]
+fn hostile_guests_get_an_error_of_their_own() {
+    let cases: [(&str, &[&str]); 9] = [
+        ("loop.wat", &["M703", "used up its fuel of 5002000000", "raise `plugins.guest.limits.fuel`"]),
+        ("recursion.wat", &["M703", "its stack of 1048576 bytes", "`plugins.guest.limits.stack`"]),
+        ("memory.wat", &["M703", "more than 67108864 bytes of memory", "`plugins.guest.limits.memory`"]),
+        ("tables.wat", &["M703", "more than 100000 table entries", "`plugins.guest.limits.table_entries`"]),
+        ("output.wat", &["M703", "returned more than 16777216 bytes", "`plugins.guest.limits.output`"]),
+        ("utf8.wat", &["M703", "a text that is not UTF-8", "defect of the plugin"]),
+        ("trap.wat", &["M703", "crashed: ", "integer divide by zero"]),
+        ("wild.wat", &["M703", "crashed: "]),
+        ("nonsense.wat", &["M703", "crashed: "]),
+    ];
+    for (guest, words) in cases {
+        refused(&project(&[("guest", guest, "")]), words);
+    }
+}
+
+#[test]
+fn limits_are_those_of_the_profile() {
+    let small = [("guest", "loop.wat", "limits = { fuel = 1000, fuel_per_item = 10 }")];
+    refused(&project(&small), &["used up its fuel of 1020"]);
+    let roomy =
+        [("guest", "output.wat", "may = [\"disable\"]\nlimits = { memory = \"8MiB\", output = \"1MiB\" }")];
+    refused(&project(&roomy), &["returned more than 1048576 bytes"]);
+    let raised = [("guest", "raise.wat", "limits = { component = \"1KiB\" }")];
+    refused(&project(&raised), &["and 1024 are allowed", "`plugins.guest.limits.component`"]);
+    let timed = [("guest", "loop.wat", "limits = { fuel = 1000000000000000, time = \"200ms\" }")];
+    refused(&project(&timed), &["took longer than", "`plugins.guest.limits.time`"]);
+}
+
+#[test]
+fn files_that_are_no_plugin_are_never_pinned_and_say_why() {
+    let good = guests::threshold_plugin("raise.wat");
+    let cases: Vec<(Vec<u8>, &str)> = vec![
+        (
+            guests::text("import-component.wat").into(),
+            "imports functions, which no plugin gets: `host:files/read`",
+        ),
+        (guests::text("import-module.wat").into(), "can't be made a component"),
+        (
+            guests::text("world-other.wat").into(),
+            "exports no interface of monprov:plugin@1.0.0; it has other:greeter/greeter@1.0.0",
+        ),
+        (
+            guests::text("world-future.wat").into(),
+            "is made for monprov:plugin/meta@2.0.0, and this release knows monprov:plugin@1.0.0",
+        ),
+        (guests::text("export-missing.wat").into(), "lacks an export"),
+        (guests::text("export-of-another-type.wat").into(), "exports something of another type"),
+        (good[..good.len() / 2].to_vec(), "can't be made a component"),
+        (good[..6].to_vec(), "is not WebAssembly"),
+        (b"\0asm\x0d\0\x01\0 and then nothing of use".to_vec(), "can't be compiled"),
+        ((0..4096_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect(), "is not WebAssembly"),
+        (vec![], "is not WebAssembly"),
+    ];
+    for (bytes, why) in cases {
+        let project = unpinned(&[("guest", bytes.clone(), "")]);
+        let refused = project.run("plugin add plugins/guest.wasm").exits(1).stderr;
+        assert!(refused.contains(why), "`{why}` is not in {refused}");
+        assert!(!project.path("monprov.lock").exists());
+        // Nor does somebody's pin help.
+        let digest = monprov::bundle::manifest::sha256(&bytes);
+        project.write("monprov.lock", format!("schema = 1\n[plugins.\"plugins/guest.wasm\"]\nsha256 = \"{digest}\"\nname = \"x\"\nversion = \"1\"\nworlds = []\n"));
+        let refused = project.run(CHECK).exits(3).stderr;
+        assert!(refused.contains("M702") && refused.contains(why), "`{why}` is not in {refused}");
+    }
+}
+
+#[test]
+fn a_crash_in_describe_is_one_of_the_plugin() {
+    let text = guests::text("frame.wat")
+        .replace("describe\") (result i32) (i32.const 2048)", "describe\") (result i32) unreachable")
+        .replace(";; the guest", &guests::text("raise.wat"));
+    let project = unpinned(&[("guest", guests::module(&text), "")]);
+    let refused = project.run("plugin add plugins/guest.wasm").exits(1).stderr;
+    assert!(refused.contains("crashed: wasm trap: wasm `unreachable` instruction executed"), "{refused}");
+}
+
+#[test]
+fn a_thousand_damaged_plugins_crash_nothing() {
+    let good = guests::threshold_plugin("raise.wat");
+    let mut rng = TestRng::from_seed(RngAlgorithm::ChaCha, &[7; 32]);
+    let mut draw = |below: usize| {
+        use proptest::prelude::Rng;
+        (rng.next_u64() % below as u64) as usize
+    };
+    let mut sound = 0;
+    for _ in 0..1000 {
+        let mut bytes = good.clone();
+        for _ in 0..=draw(4) {
+            let at = draw(bytes.len());
+            match draw(4) {
+                0 => bytes[at] = draw(256) as u8,
+                1 => bytes[at] ^= 1 << draw(8),
+                2 => drop(bytes.remove(at)),
+                _ => bytes.truncate(at.max(8)),
+            }
+        }
+        let small = Limits { fuel: 1_000_000, ..Limits::default() };
+        let compiled = std::panic::catch_unwind(|| component::compile(&bytes));
+        let Ok(compiled) = compiled else {
+            // The compiler has a process of its own, so that this ends only that.
+            let project = unpinned(&[("guest", bytes, "")]);
+            let refused = project.run("plugin add plugins/guest.wasm").exits(1).stderr;
+            assert!(refused.contains("the compiler gave up"), "{refused}");
+            continue;
+        };
+        if compiled.and_then(|code| plugin::inspect(&code, &small)).is_ok() {
+            sound += 1;
+        }
+    }
+    assert!((1..900).contains(&sound), "{sound} of 1000 were sound: damage is too small or too large");
+}
+
+#[test]
+fn wasi_answers_nothing_or_a_fixed_value() {
+    let with = |more: &str| {
+        let project = unpinned(&[("guest", guests::wasi_plugin(more), "")]).env("SECRET", "value");
+        project.run("plugin add plugins/guest.wasm").succeeds();
+        project
+    };
+    let project = with("");
+    let ran = project.run("plugin run profile guest").succeeds();
+    assert!(ran.stderr.contains("printed   I was here"), "{}", ran.stderr);
+    // The clock says 0, there is no variable and no folder, and chance is the same each time.
+    let change = ran.stdout.lines().nth(1).unwrap().to_owned();
+    let value = change.strip_prefix("Slow: threshold 100 → 0.").unwrap_or_else(|| panic!("{change}"));
+    assert!(value.split_whitespace().next().unwrap().len() > 3, "{change}");
+    assert_eq!(project.run("plugin run profile guest").succeeds().stdout, ran.stdout);
+    let inspected = project.run("plugin inspect plugins/guest.wasm").succeeds().stdout;
+    assert!(inspected.contains("wasi:cli/environment@0.2.3") && inspected.contains("denied"), "{inspected}");
+    let waits = with("(call $block (call $later (i64.const 1000000000000)))");
+    refused(&waits, &["M703", "wanted to wait, which no plugin may", "gets the time as an argument"]);
+}
+
+// -- sameness --
+
+#[test]
+fn the_same_on_a_hundred_runs_with_any_number_of_threads() {
+    let many: Vec<_> = ["a", "b", "c", "d"].map(|name| (name, "raise.wat", "")).into();
+    let project = project(&many);
+    let first = project.run("build profile --oracle off --rebuild").succeeds().stdout;
+    let name = |n: usize| std::num::NonZeroUsize::new(n).unwrap();
+    for run in 0..100 {
+        let mut command = project.command(["build", "profile", "--oracle", "off", "--rebuild"]);
+        // Pinned to one processor, threads take turns.
+        if run % 2 == 0 {
+            let program = command.get_program().to_owned();
+            let mut pinned = std::process::Command::new("taskset");
+            pinned.args(["-c", &(run / 2 % name(1).get()).to_string()]).arg(program).args(command.get_args());
+            pinned.current_dir(project.root()).env_clear().env("PATH", crate::support::project::PATH);
+            command = pinned;
+        }
+        assert_eq!(project.output(command).succeeds().stdout, first);
+    }
+}
+
+// -- the shipped plugin --
+
+fn with_naming(profile: &str, settings: &str) -> Project {
+    let file = repository().join("plugins/naming-policy/naming-policy.wasm");
+    let profile = format!(
+        "{profile}\n[plugins.naming]\nfile = \"plugins/naming-policy.wasm\"\n[plugins.naming.settings]\n{settings}\n"
+    );
+    let project = Project::empty()
+        .file("profiles/profile.toml", profile)
+        .file("plugins/naming-policy.wasm", std::fs::read(file).unwrap());
+    project.run("plugin add plugins/naming-policy.wasm").succeeds();
+    project
+}
+
+#[test]
+fn naming_policy_finds_what_its_settings_say_at_the_line() {
+    let project = with_naming(
+        guests::PROFILE,
+        "required_labels = [\"severity\", \"team\"]\nseverities = [\"critical\"]",
+    );
+    let refused = project.run(CHECK).exits(3).stderr;
+    assert!(
+        refused.contains("error[M707]: the alert `Slow` has no label `team` (naming, required-label)"),
+        "{refused}"
+    );
+    assert!(
+        refused.contains("profile.toml:7")
+            && refused.contains("has the severity `warning` (naming, severity)"),
+        "{refused}"
+    );
+    let fine = with_naming(guests::PROFILE, "level = \"warning\"\nrunbook_for = [\"warning\"]");
+    let warned = fine.run(CHECK).succeeds().stderr;
+    assert!(warned.contains("warning[M707]: the alert `Tall` is warning and has no runbook"), "{warned}");
+    let manifest = manifest(&fine);
+    assert_eq!(manifest["verdicts"].as_array().unwrap().len(), 2, "{manifest}");
+}
+
+#[test]
+fn settings_are_held_against_the_plugins_schema_and_its_own_rules() {
+    let typo =
+        with_naming(guests::PROFILE, "required_label = [\"team\"]\nlevel = 3").run(CHECK).exits(3).stderr;
+    assert!(
+        typo.contains("error[M704]")
+            && typo.contains("`plugins.naming.settings.required_label`: the plugin knows no such setting")
+            && typo.contains("profile.toml:17:1"),
+        "{typo}"
+    );
+    let own = with_naming(guests::PROFILE, "runbook_for = [\"page\"]").run(CHECK).exits(3).stderr;
+    assert!(own.contains("`page` is none of `severities`"), "{own}");
+}
+
+#[test]
+fn a_policy_speaks_of_rule_files_by_their_lines() {
+    let project = with_naming("[rules]\nfiles = [\"rules/*.yml\"]\n", "");
+    project.write(
+        "profiles/rules/a.yml",
+        "groups:\n- name: host\n  rules:\n  - alert: Down\n    expr: up == 0\n",
+    );
+    let refused = project.run(CHECK).exits(3).stderr;
+    assert!(
+        refused.contains("profiles/rules/a.yml:4") && refused.contains("`Down` has no label `severity`"),
+        "{refused}"
+    );
+}
+
+#[test]
+fn inspect_shows_what_a_file_is() {
+    let project = Project::empty();
+    let file = repository().join("plugins/naming-policy/naming-policy.wasm");
+    let shown =
+        project.output(project.command(["plugin", "inspect", file.to_str().unwrap()])).succeeds().stdout;
+    for word in ["naming-policy 1.0.0", "does      policy", "imports   nothing", "required_labels"] {
+        assert!(shown.contains(word), "{shown}");
+    }
+}
+
+#[test]
+fn run_shows_changes_fuel_and_settings_of_one_plugin() {
+    let project = project(&[("aa", "raise.wat", ""), ("bb", "fixed.wat", "after = [\"aa\"]")]);
+    let shown = project.run("plugin run profile bb").succeeds();
+    assert!(
+        shown.stdout.contains("Slow: threshold 100 → 7") && shown.stdout.contains("a good reason"),
+        "{}",
+        shown.stdout
+    );
+    assert!(shown.stderr.contains("1 change, 0 findings"), "{}", shown.stderr);
+    let unknown = project.run("plugin run profile ab").exits(1).stderr;
+    assert!(unknown.contains("did you mean"), "{unknown}");
+}
+
+#[test]
+fn shipped_plugins_are_what_their_sources_build() {
+    let out = tempfile::tempdir().unwrap();
+    let built =
+        std::process::Command::new(repository().join("plugins/build")).arg(out.path()).output().unwrap();
+    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+    let committed = std::fs::read(repository().join("plugins/naming-policy/naming-policy.wasm")).unwrap();
+    let rebuilt = std::fs::read(out.path().join("naming-policy.wasm")).unwrap();
+    let digest = monprov::bundle::manifest::sha256;
+    assert_eq!(
+        digest(&committed),
+        digest(&rebuilt),
+        "run plugins/build, and `plugin update` where it is pinned"
+    );
+}
