@@ -59,6 +59,7 @@ fn json(status: &Found) -> serde_json::Value {
         "profile": status.profile,
         "current": status.current,
         "interrupted": status.interrupted,
+        "runs": status.runs,
         "services": status.services,
         "checks": status.proof,
         "changed_files": status.changed.iter().map(ToString::to_string).collect::<Vec<_>>(),
@@ -74,8 +75,14 @@ fn print(status: &Found, output: &Output) {
         None => output.line("current", &format!("{profile}: nothing runs")),
     }
     if let Some(one) = &status.interrupted {
+        let runs = |(service, generation): (&String, &Option<u64>)| match generation {
+            Some(number) => format!("{service} runs generation {number}"),
+            None => format!("which one {service} runs can't be told"),
+        };
+        let runs: Vec<String> = status.runs.iter().map(runs).collect();
+        let runs = if runs.is_empty() { String::new() } else { format!("; {}", runs.join(", ")) };
         let text = format!(
-            "generation {} ({}) was cut short: `monprov switch {profile}` finishes, `monprov rollback {profile}` undoes it",
+            "generation {} ({}) was cut short{runs}: `monprov switch {profile}` finishes, `monprov rollback {profile}` undoes it",
             one.number, one.bundle
         );
         output.line("found", &text);
