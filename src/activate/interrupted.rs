@@ -50,13 +50,14 @@ impl<R: Runtime + ?Sized> Prover<'_, R> {
                 },
                 (Some(old), Some(new)) if old.configuration == new.configuration => continue,
                 // Only these say what they have read.
-                (Some(Service { kind: ServiceKind::Prometheus | ServiceKind::Alertmanager, .. }), Some(_)) => {
-                    match (not_old.contains(name), not_new.contains(name)) {
-                        (false, true) => Some(Side::Old),
-                        (true, false) => Some(Side::New),
-                        _ => None,
-                    }
-                }
+                (
+                    Some(Service { kind: ServiceKind::Prometheus | ServiceKind::Alertmanager, .. }),
+                    Some(_),
+                ) => match (not_old.contains(name), not_new.contains(name)) {
+                    (false, true) => Some(Side::Old),
+                    (true, false) => Some(Side::New),
+                    _ => None,
+                },
                 (Some(_), Some(_)) => None,
                 (None, _) => Some(if running.is_some() { Side::New } else { Side::Old }),
                 (_, None) => Some(if running.is_some() { Side::Old } else { Side::New }),

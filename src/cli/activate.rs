@@ -232,9 +232,10 @@ pub(super) fn proved(report: &proof::Report, output: &Output) {
     let proved = report.having(Verdict::Proved).filter(own).map(|c| format!("{} {}", c.service, c.text));
     let proved: Vec<String> = proved.collect();
     output.line("proof", &if proved.is_empty() { "every service is well".into() } else { proved.join("  ") });
-    let notes = report.checks.iter().filter(|c| {
-        matches!(c.verdict, Verdict::Note | Verdict::Hoping(_) | Verdict::Dead)
-    });
+    let notes = report
+        .checks
+        .iter()
+        .filter(|c| matches!(c.verdict, Verdict::Note | Verdict::Hoping(_) | Verdict::Dead));
     for note in notes {
         output.line("note", &format!("{} {}", note.service, note.text));
     }
@@ -245,12 +246,7 @@ pub(super) fn proved(report: &proof::Report, output: &Output) {
 }
 
 /// Says what is current now, and by which proof.
-fn done(
-    generation: &Generation,
-    report: Option<&proof::Report>,
-    note: &str,
-    output: &Output,
-) -> ExitCode {
+fn done(generation: &Generation, report: Option<&proof::Report>, note: &str, output: &Output) -> ExitCode {
     if output.json {
         output.json(&Done { generation, checks: report });
     }

@@ -115,6 +115,9 @@ fn tell(undone: &Undone, output: &Output) {
     } else {
         let profile = cut.bundle.name();
         let remedy = format!("remove the cause and run `monprov switch {profile}`");
-        output.warn("failed", &format!("generation {} is not restored: {}; {remedy}", again.number, why.join("; ")));
+        output.warn(
+            "failed",
+            &format!("generation {} is not restored: {}; {remedy}", again.number, why.join("; ")),
+        );
     }
 }

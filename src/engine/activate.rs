@@ -77,9 +77,7 @@ pub fn undo(
     let bundle = Bundle::open(lock.store().path_of(&current.bundle))?;
     let runtime = runtime(lock.store(), &bundle)?;
     let resolve = |manifest: &Manifest| resolve_again(project, manifest, options);
-    Activator { lock, runtime: &*runtime, resolve: &resolve, deadline: DEADLINE, say }
-        .undo()
-        .map_err(failure)
+    Activator { lock, runtime: &*runtime, resolve: &resolve, deadline: DEADLINE, say }.undo().map_err(failure)
 }
 
 /// What [`activate`] would do. Touches nothing.

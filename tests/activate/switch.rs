@@ -171,8 +171,7 @@ fn a_reload_that_can_not_be_proved_is_said_to_be_unproved() {
     assert!(switched.stderr.contains(&format!("not provable: {unproved}")), "{}", switched.stderr);
     assert!(stack.project().path(".monprov/reloaded").exists());
 
-    stack.up.project =
-        std::mem::replace(&mut stack.up.project, Project::empty()).env("TOKEN", "third-token");
+    stack.up.project = std::mem::replace(&mut stack.up.project, Project::empty()).env("TOKEN", "third-token");
     let switched = stack.switch(&reloaded, "--json").succeeds();
     let told: serde_json::Value = serde_json::from_str(&switched.stdout).unwrap();
     let check = serde_json::json!(
