@@ -57,6 +57,7 @@ fn a_booted_machine_runs_the_stack() {
     let port = free_port();
     let profile = format!(
         "[stack]\nruntime = \"process\"\n\
+         [prometheus]\nscrape_interval = \"1s\"\nscrape_timeout = \"1s\"\n\
          [services.prometheus]\nkind = \"prometheus\"\nprogram = \"prometheus\"\nversion = \"2.42.0\"\nport = {port}\n\
          [scrapes.prometheus]\nservice = \"prometheus\"\n\
          [services.reader]\nprogram = \"sh\"\n\

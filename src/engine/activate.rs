@@ -16,7 +16,7 @@ use crate::bundle::manifest::Manifest;
 use crate::diagnostic::has_errors;
 use crate::project::Project;
 use crate::secret::{self, HandOver, Resolved};
-use crate::store::{Difference, Generation, Outcome, ProfileLock, Rollback, Store, StorePath};
+use crate::store::{Difference, Generation, NO_RUNTIME, Outcome, ProfileLock, Rollback, Store, StorePath};
 
 /// What is to become of a profile.
 #[derive(Debug)]
@@ -105,6 +105,7 @@ fn prepare(
 ) -> Result<Prepared, Failure> {
     lock.require_activatable(change.bundle, change.force)?;
     let bundle = Bundle::open(change.bundle.clone())?;
+    require_same_runtime(lock, &bundle)?;
     let runtime = runtime(lock.store(), &bundle)?;
     let secrets = match options.secrets {
         true => Some(resolve(project, &bundle.manifest, options, generate)?),
@@ -145,6 +146,22 @@ fn runtime(store: &Store, bundle: &Bundle) -> Result<Box<dyn Runtime>, Failure> 
         )
         .into()),
     }
+}
+
+/// What another runtime carries would run on beside the new.
+fn require_same_runtime(lock: &ProfileLock, bundle: &Bundle) -> Result<(), Failure> {
+    let (store, profile) = (lock.store(), lock.profile());
+    let (Some(_), Some(current)) = (store.live(profile)?, store.current(profile)?) else { return Ok(()) };
+    let (runs, wanted) = (&current.runtime, &bundle.manifest.runtime);
+    if runs == NO_RUNTIME || runs == wanted {
+        return Ok(());
+    }
+    Err(anyhow::anyhow!(
+        "generation {} of `{profile}` runs under `{runs}`, and this bundle is for `{wanted}`: `monprov down {profile}` \
+         ends what runs, then run this again",
+        current.number
+    )
+    .into())
 }
 
 /// The Compose project of what runs, where the bundle has another.
@@ -256,7 +273,7 @@ pub fn status(project: &Project, profile: &str, options: &Options) -> Result<Sta
     let Some(path) = wanted else { return Ok(status) };
     status.changed = store.verify(&path)?;
     let bundle = Bundle::open(path)?;
-    if bundle.manifest.runtime != crate::store::NO_RUNTIME {
+    if bundle.manifest.runtime != NO_RUNTIME {
         let runtime = runtime(&store, &bundle)?;
         let client = crate::activate::http::Client::new()?;
         let prover = proof::Prover {
