@@ -60,6 +60,7 @@ fn json(status: &Found) -> serde_json::Value {
         "current": status.current,
         "interrupted": status.interrupted,
         "runs": status.runs,
+        "changing": status.changing,
         "services": status.services,
         "checks": status.proof,
         "changed_files": status.changed.iter().map(ToString::to_string).collect::<Vec<_>>(),
@@ -73,6 +74,9 @@ fn print(status: &Found, output: &Output) {
     match &status.current {
         Some(one) => output.line("current", &format!("{profile} generation {}  {}", one.number, one.bundle)),
         None => output.line("current", &format!("{profile}: nothing runs")),
+    }
+    if status.changing {
+        output.line("found", &format!("another run is changing `{profile}`"));
     }
     if let Some(one) = &status.interrupted {
         let runs = |(service, generation): (&String, &Option<u64>)| match generation {

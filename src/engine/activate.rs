@@ -231,6 +231,8 @@ pub struct Status {
     pub current: Option<Generation>,
     /// Whose run was killed; the next command that changes something settles that.
     pub interrupted: Option<Generation>,
+    /// Another run is at it just now.
+    pub changing: bool,
     /// The generation that each service runs for which that one and the current one differ;
     /// `None` where nobody can tell.
     pub runs: BTreeMap<String, Option<u64>>,
@@ -261,6 +263,7 @@ pub fn status(project: &Project, profile: &str, options: &Options) -> Result<Sta
     let mut status = Status {
         profile: profile.to_owned(),
         current: current.filter(|_| live.is_some()),
+        changing: false,
         interrupted,
         runs: BTreeMap::new(),
         bundle: None,
@@ -269,6 +272,8 @@ pub fn status(project: &Project, profile: &str, options: &Options) -> Result<Sta
         changed: vec![],
         secrets: Ok(vec![]),
     };
+    let pending = |one: &Generation| one.outcome == Outcome::Pending;
+    status.changing = status.interrupted.is_none() && store.generations(profile)?.iter().any(pending);
     let wanted = status.current.as_ref().map(|current| store.path_of(&current.bundle)).or(live);
     let Some(path) = wanted else { return Ok(status) };
     status.changed = store.verify(&path)?;

@@ -234,6 +234,8 @@ fn between_two_reloads_leaves_no_half_switched_stack() {
     wait_for(GENEROUS, "Alertmanager with the new routes", || {
         (runs(&stack) == (OLD.0, NEW.1.to_owned())).then_some(())
     });
+    let status = stack.project().run("status dev");
+    assert!(status.stderr.contains("another run is changing `dev`"), "{}", status.stderr);
     child.kill().unwrap();
     child.wait().unwrap();
     std::fs::remove_file(stack.project().path(".monprov/hold-prometheus")).unwrap();
