@@ -344,9 +344,8 @@ fn a_prometheus_that_is_dead_before_and_after_is_no_success() {
 #[test]
 fn what_another_runtime_carries_is_not_left_running_beside_the_new() {
     let stack = Stack::start();
-    let text = stack.project().read("profiles/dev.toml").replace("\"process\"", "\"compose\"");
-    let text = text.replace("program = ", "image = \"example/image:v1.0.0\"\nprogram = ");
-    stack.project().write("profiles/dev.toml", text + "[build]\nimages = \"any\"\n");
+    let other = "[stack]\nruntime = \"compose\"\n[services.one]\nimage = \"example/image:v1.0.0\"\n";
+    stack.project().write("profiles/dev.toml", other);
     let built = stack.project().run("build dev --oracle off").succeeds();
     let bundle = built.last_line().rsplit('/').next().unwrap().to_owned();
     let refused = stack.project().run(&format!("activate {bundle}")).exits(1);
