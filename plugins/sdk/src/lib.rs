@@ -88,9 +88,9 @@ pub struct Stack {
     pub profile: String,
     pub runtime: String,
     pub services: std::collections::BTreeMap<String, Service>,
-    /// The whole document, for what has no field here.
-    #[serde(flatten)]
-    pub rest: serde_json::Map<String, serde_json::Value>,
+    /// The whole document as JSON, for what has no field here: a type of one's own reads it.
+    #[serde(skip)]
+    pub document: String,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -188,6 +188,13 @@ pub fn read<T: DeserializeOwned>(what: &str, text: &str) -> Result<T> {
     serde_json::from_str(text).map_err(|error| Failure::Other(format!("the {what} can't be read: {error}")))
 }
 
+/// The stack, with the document that it came from.
+#[doc(hidden)]
+pub fn stack(document: String) -> Result<Stack> {
+    let stack: Stack = read("stack", &document)?;
+    Ok(Stack { document, ..stack })
+}
+
 /// Exports `meta` for the package that calls it.
 #[doc(hidden)]
 #[macro_export]
@@ -224,11 +231,11 @@ macro_rules! policy {
                     stack: String,
                 ) -> $crate::Result<Vec<$crate::Finding>> {
                     let settings = $crate::read("settings", &settings)?;
-                    <$plugin as $crate::Policy>::check(settings, alerts, $crate::read("stack", &stack)?)
+                    <$plugin as $crate::Policy>::check(settings, alerts, $crate::stack(stack)?)
                 }
             }
 
-            $crate::policy_world::export_policy!(Component with_types_in $crate::policy_world);
+    $crate::policy_world::export_policy!(Component with_types_in $crate::policy_world);
         };
     };
 }
@@ -250,12 +257,12 @@ macro_rules! thresholds {
                     stack: String,
                 ) -> $crate::Result<Vec<$crate::Change>> {
                     let settings = $crate::read("settings", &settings)?;
-                    let stack = $crate::read("stack", &stack)?;
+                    let stack = $crate::stack(stack)?;
                     <$plugin as $crate::Thresholds>::adjust(settings, alerts, seen, stack)
                 }
             }
 
-            $crate::threshold_world::export_threshold!(Component with_types_in $crate::threshold_world);
+    $crate::threshold_world::export_threshold!(Component with_types_in $crate::threshold_world);
         };
     };
 }
