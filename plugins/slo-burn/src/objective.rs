@@ -81,7 +81,7 @@ impl Objective {
         let spent = |window: &&Window| {
             let share = window.burn * window.long.seconds / period.seconds * 100.0;
             format!(
-                "{} times over {} and still over {} ({:.0} % of the budget)",
+                "{}x over {} and still over {} ({:.0} % of the budget)",
                 window.burn, window.long.text, window.short.text, share
             )
         };

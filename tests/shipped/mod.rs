@@ -1,0 +1,25 @@
+//! The shipped plugins: what they do to the reference stack, proved by `promtool test rules`,
+//! and what they say to settings that make no sense.
+
+mod scenario;
+mod slo_burn;
+
+use std::path::PathBuf;
+
+use crate::support::project::Project;
+
+const CHECK: &str = "check tried --env-file profiles/prod.env.example --oracle off";
+
+/// The reference stack with a layer of the test on top: the profile `tried`.
+fn tried(layer: &str) -> Project {
+    Project::reference().file("profiles/tried.toml", format!("extends = [\"prod\"]\n{layer}"))
+}
+
+/// The rule files of a profile.
+fn rules(project: &Project, profile: &str) -> Vec<PathBuf> {
+    let build = format!("build {profile} --env-file profiles/prod.env.example --oracle off");
+    let output = project.run(&build).succeeds();
+    let folder = output.last_line().replace("$PROJECT", &project.root().display().to_string());
+    let files = std::fs::read_dir(PathBuf::from(folder).join("prometheus/rules")).unwrap();
+    files.map(|file| file.unwrap().path()).collect()
+}
