@@ -2,7 +2,7 @@
 //! rules` judges. Time starts at 1970-01-01, a Thursday, 00:00 UTC.
 
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::Command;
 
 use crate::support::program;
@@ -30,6 +30,7 @@ impl Counter {
 pub struct Scenario {
     series: String,
     expected: String,
+    step: usize,
 }
 
 impl Scenario {
@@ -58,13 +59,19 @@ impl Scenario {
         minutes.into_iter().fold(self, |scenario, minute| scenario.fires(minute, alert, 0))
     }
 
+    /// Rules are evaluated each so many minutes, for what takes days.
+    pub fn every(mut self, minutes: usize) -> Scenario {
+        self.step = minutes;
+        self
+    }
+
     /// Lets promtool judge.
     #[track_caller]
-    pub fn judge(self, rules: &[PathBuf]) {
-        let files: Vec<String> = rules.iter().map(|file| format!("- {}\n", file.display())).collect();
+    pub fn judge(self, rules: &Path) {
+        let step = self.step.max(1);
         let text = format!(
-            "rule_files:\n{}evaluation_interval: 1m\ntests:\n- interval: 1m\n  input_series:\n{}  promql_expr_test:\n{}",
-            files.concat(),
+            "rule_files: [{}]\nevaluation_interval: {step}m\ntests:\n- interval: 1m\n  input_series:\n{}  promql_expr_test:\n{}",
+            rules.display(),
             self.series,
             self.expected
         );

@@ -21,7 +21,8 @@ fn tasks(phases: &[(usize, f64)]) -> Scenario {
 
 #[test]
 fn an_outage_pages_within_minutes_and_is_over_soon_after_it() {
-    let prod = rules(&Project::reference(), "prod");
+    let project = Project::reference();
+    let prod = rules(&project, "prod", "plugin-slo.yml");
     let (start, end) = (2 * DAY, 2 * DAY + 15);
     // All of them fail: 14.4 % of the last hour are 9 minutes.
     tasks(&[(start, 0.0), (15, 1.0), (HOUR, 0.0)])
@@ -42,31 +43,36 @@ fn an_outage_pages_within_minutes_and_is_over_soon_after_it() {
 
 #[test]
 fn a_slow_burn_is_a_ticket_and_wakes_nobody() {
+    let project = Project::reference();
     let start = 3 * DAY;
     // Twice what the objective allows uses the budget up in 15 days.
     tasks(&[(start, 0.0), (2 * DAY, 0.02), (7 * HOUR, 0.0)])
         .silent([start, start + DAY], TICKET)
-        .fires(start + 2 * DAY - 1, TICKET, 1)
+        .fires(start + 2 * DAY - 10, TICKET, 1)
         .silent([start + 2 * DAY + 6 * HOUR], TICKET)
-        .silent((0..2 * DAY + 7 * HOUR).step_by(97).map(|minute| start + minute), PAGE)
-        .judge(&rules(&Project::reference(), "prod"));
+        .silent((0..2 * DAY + 7 * HOUR).step_by(100).map(|minute| start + minute), PAGE)
+        .every(10)
+        .judge(&rules(&project, "prod", "plugin-slo.yml"));
 }
 
 #[test]
 fn a_blip_and_what_the_objective_allows_are_silent() {
-    let minutes = || (0..4 * DAY).step_by(61);
-    let prod = rules(&Project::reference(), "prod");
+    let minutes = || (0..4 * DAY).step_by(60);
+    let project = Project::reference();
+    let prod = rules(&project, "prod", "plugin-slo.yml");
     for phases in [[(3 * DAY, 0.0), (3, 1.0), (DAY, 0.0)], [(DAY, 0.009), (2 * DAY, 0.009), (DAY, 0.009)]] {
         tasks(&phases)
-            .silent(minutes().chain(3 * DAY..3 * DAY + 30), PAGE)
+            .silent(minutes().chain((3 * DAY..3 * DAY + 30).step_by(2)), PAGE)
             .silent(minutes(), TICKET)
+            .every(2)
             .judge(&prod);
     }
 }
 
 #[test]
 fn few_events_tell_nobody_and_tasks_that_never_succeeded_do() {
-    let prod = rules(&Project::reference(), "prod");
+    let project = Project::reference();
+    let prod = rules(&project, "prod", "plugin-slo.yml");
     // One task an hour, each second one fails.
     let every =
         |hours: usize, at: usize| (0..12 * HOUR).map(move |minute| ((minute + at) / (hours * HOUR)) as f64);
@@ -84,12 +90,13 @@ const LATENCY: &str = r#"
 [plugins.slo.settings.objectives.MailsInTime]
 target = 0.95
 latency = { histogram = "celery_task_runtime", le = 60, selector = 'name="mail"', by = ["name"] }
+labels = { component = "task-queue" }
 "#;
 
 #[test]
 fn a_latency_objective_counts_what_the_bucket_does_not_hold() {
     let project = tried(LATENCY);
-    let rules = rules(&project, "tried");
+    let rules = rules(&project, "tried", "plugin-slo.yml");
     let series = |part: &str| format!("celery_task_runtime_{part}");
     // The first client writes 60, the second 60.0; the third has no such bucket.
     for (le, fires) in [("60", 0), ("60.0", 0), ("90", 1)] {
@@ -143,8 +150,8 @@ labels = { severity = "page" }
     .stderr;
     for (line, words) in [
         (4, "`plugins.slo.settings.period`: `30 days` is no duration such as 5m, 6h or 1d"),
-        (5, "`plugins.slo.settings.windows.0.short`: it is not shorter than 1h"),
-        (5, "`plugins.slo.settings.windows.0.severity`: it is empty"),
+        (5, "`plugins.slo.settings.windows[0].short`: it is not shorter than 1h"),
+        (5, "`plugins.slo.settings.windows[0].severity`: it is empty"),
         (
             7,
             "`plugins.slo.settings.objectives.CeleryTasks.target`: a target lies between 0 and 1: 99.5 % is 0.995",
@@ -163,7 +170,7 @@ labels = { severity = "page" }
 #[test]
 fn wrong_promql_of_a_plugin_is_caught_with_the_plugin_named() {
     for (error, word) in [
-        ("sum(rate(celery_task_failed_total[$window])", "M1"),
+        ("sum(rate(celery_task_failed_total[$window])", "error[M101]"),
         ("sum(rate(celery_task_failed_totl[$window]))", "celery_task_failed_total"),
     ] {
         let layer = format!("[plugins.slo.settings.objectives.CeleryTasks]\nerror = \"{error}\"\n");
@@ -182,5 +189,11 @@ fn diff_tells_the_people_on_call_what_is_new_and_why() {
     let project = tried("plugins.slo.enable = false\n");
     project.run("build tried --env-file profiles/prod.env.example --oracle off -o before").succeeds();
     let told = project.run("diff ./before prod --env-file profiles/prod.env.example").exits(1).stdout;
-    assert!(told.contains(PAGE) && told.contains("objective of 99 % in 30d"), "{told}");
+    assert!(
+        told.contains(PAGE)
+            && told.contains("plugin slo: objective of 99 % in 30d: 14.4x over 1h, 6x over 6h"),
+        "{told}"
+    );
+    let explained = project.run(&format!("explain prod alerts.{PAGE}")).succeeds().stdout;
+    assert!(explained.contains("plugin slo added (objective of 99 %"), "{explained}");
 }
