@@ -12,6 +12,7 @@
 
 mod support;
 
+mod abi;
 mod activate;
 mod alerting;
 mod boot;

@@ -266,12 +266,12 @@ impl Inspect {
         let scratch = tempfile::tempdir()?;
         let state = project.as_ref().map_or(scratch.path(), |project| &project.state);
         let (info, sha256) =
-            plugins::inspect(state, &bytes).map_err(|why| anyhow::anyhow!("{shown} is no plugin: {why}"))?;
+            plugins::inspect(state, &shown.to_string(), &bytes).map_err(|why| anyhow::anyhow!("{shown} is no plugin: {why}"))?;
         let schema = crate::plugin::schema::parse(&info.settings_schema).unwrap_or_default();
         if output.json {
             output.json(&json!({
                 "name": info.name, "version": info.version, "homepage": info.homepage, "worlds": info.worlds,
-                "wasi": info.wasi, "size": bytes.len(), "sha256": sha256, "settings": schema,
+                "abi": info.abi.version(), "wasi": info.wasi, "size": bytes.len(), "sha256": sha256, "settings": schema,
             }));
             return Ok(ExitCode::SUCCESS);
         }
@@ -284,9 +284,10 @@ impl Inspect {
             None => "none".into(),
         };
         output.result(&format!(
-            "plugin    {} {}\nhomepage  {}\ndoes      {}\nimports   {imports}\nsize      {}\nsha256    {sha256}\nsettings  {}\n",
+            "plugin    {} {}\nabi       {}\nhomepage  {}\ndoes      {}\nimports   {imports}\nsize      {}\nsha256    {sha256}\nsettings  {}\n",
             info.name,
             info.version,
+            info.abi.version(),
             if info.homepage.is_empty() { "-" } else { &info.homepage },
             worlds(&info.worlds),
             kilobytes(bytes.len() as u64),

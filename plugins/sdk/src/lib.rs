@@ -35,8 +35,8 @@ use serde::de::DeserializeOwned;
 #[doc(hidden)]
 pub mod meta_world {
     wit_bindgen::generate!({
-        path: "../wit",
-        inline: "package monprov:sdk-meta; world meta-role { export monprov:plugin/meta@1.0.0; }",
+        path: "../wit/1.1",
+        inline: "package monprov:sdk-meta; world meta-role { export monprov:plugin/meta@1.1.0; }",
         world: "monprov:sdk-meta/meta-role",
         pub_export_macro: true,
         export_macro_name: "export_meta",
@@ -49,8 +49,8 @@ pub mod meta_world {
 #[doc(hidden)]
 pub mod threshold_world {
     wit_bindgen::generate!({
-        path: "../wit",
-        inline: "package monprov:sdk-threshold; world threshold-role { export monprov:plugin/thresholds@1.0.0; }",
+        path: "../wit/1.1",
+        inline: "package monprov:sdk-threshold; world threshold-role { export monprov:plugin/thresholds@1.1.0; }",
         world: "monprov:sdk-threshold/threshold-role",
         pub_export_macro: true,
         export_macro_name: "export_threshold",
@@ -63,20 +63,20 @@ pub mod threshold_world {
 #[doc(hidden)]
 pub mod policy_world {
     wit_bindgen::generate!({
-        path: "../wit",
-        inline: "package monprov:sdk-policy; world policy-role { export monprov:plugin/policy@1.0.0; }",
+        path: "../wit/1.1",
+        inline: "package monprov:sdk-policy; world policy-role { export monprov:plugin/policy@1.1.0; }",
         world: "monprov:sdk-policy/policy-role",
         pub_export_macro: true,
         export_macro_name: "export_policy",
         default_bindings_module: "monprov_plugin::policy_world",
         generate_all,
-        with: { "monprov:plugin/types@1.0.0": crate::threshold_world::monprov::plugin::types },
+        with: { "monprov:plugin/types@1.1.0": crate::threshold_world::monprov::plugin::types },
     });
 }
 
 pub use policy_world::exports::monprov::plugin::policy::{Finding, Level};
 pub use threshold_world::exports::monprov::plugin::thresholds::{Change, Edit};
-pub use threshold_world::monprov::plugin::types::{Alert, Failure, Observation, Problem};
+pub use threshold_world::monprov::plugin::types::{Alert, Failure, Observation, Part, Problem};
 
 /// An answer, or why there is none.
 pub type Result<T> = core::result::Result<T, Failure>;
@@ -135,6 +135,21 @@ impl Alert {
 
     pub fn annotation(&self, name: &str) -> Option<&str> {
         value(&self.annotations, name)
+    }
+
+    /// The expression at another threshold than the alert's own, as PromQL.
+    pub fn expr_at(&self, threshold: f64) -> String {
+        let part = |part: &Part| match part {
+            Part::Text(text) => text.clone(),
+            Part::Threshold => threshold.to_string(),
+        };
+        self.parts.iter().map(part).collect()
+    }
+
+    /// The expression between two texts; the threshold in it can still be tuned.
+    pub fn expr_within(&self, before: &str, after: &str) -> Vec<Part> {
+        let text = |text: &str| Part::Text(text.to_owned());
+        [text(before)].into_iter().chain(self.parts.iter().cloned()).chain([text(after)]).collect()
     }
 
     /// A change of this alert, with its reason.
