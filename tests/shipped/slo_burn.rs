@@ -23,10 +23,10 @@ fn tasks(phases: &[(usize, f64)]) -> Scenario {
 fn an_outage_pages_within_minutes_and_is_over_soon_after_it() {
     let project = Project::reference();
     let prod = rules(&project, "prod", "plugin-slo.yml");
-    let (start, end) = (2 * DAY, 2 * DAY + 15);
+    let (start, end) = (26 * HOUR, 26 * HOUR + 15);
     // All of them fail: 14.4 % of the last hour are 9 minutes.
     tasks(&[(start, 0.0), (15, 1.0), (HOUR, 0.0)])
-        .silent([0, DAY, start, start + 7], PAGE)
+        .silent([0, 13 * HOUR, start, start + 7], PAGE)
         .fires(start + 10, PAGE, 1)
         .fires(end, PAGE, 1)
         .silent([end + 7, end + HOUR - 1], PAGE)

@@ -129,6 +129,31 @@ pub trait Policy {
 pub struct NoSettings {}
 
 impl Alert {
+    /// An alert to add: what it is called, its PromQL and its severity.
+    pub fn new(name: impl Into<String>, expr: impl Into<String>, severity: impl Into<String>) -> Self {
+        Alert {
+            id: String::new(),
+            name: name.into(),
+            group: String::new(),
+            expr: expr.into(),
+            parts: vec![],
+            threshold: None,
+            unit: String::new(),
+            pending_s: 0.0,
+            keep_firing_s: 0.0,
+            severity: severity.into(),
+            labels: vec![],
+            annotations: vec![],
+            origin: String::new(),
+            frozen: vec![],
+        }
+    }
+
+    /// A change that adds this alert, with its reason.
+    pub fn added(self, reason: impl Into<String>) -> Change {
+        Change { alert: self.name.clone(), edit: Edit::Add(self), reason: reason.into() }
+    }
+
     pub fn label(&self, name: &str) -> Option<&str> {
         value(&self.labels, name)
     }
@@ -157,12 +182,13 @@ impl Alert {
         Change { alert: self.id.clone(), edit, reason: reason.into() }
     }
 
-    /// A finding about a field of this alert: `labels.team`, `annotations.summary`, `expr`.
+    /// A finding about a field of this alert: `labels.team`, `annotations.summary`, `expr`; about
+    /// the alert itself where that is empty.
     pub fn finding(&self, level: Level, code: &str, field: &str, message: impl Into<String>) -> Finding {
         Finding {
             code: code.to_owned(),
             level,
-            path: format!("{}.{field}", self.origin),
+            path: if field.is_empty() { self.origin.clone() } else { format!("{}.{field}", self.origin) },
             message: message.into(),
             help: None,
         }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use monprov_plugin::{Alert, Change, Edit};
+use monprov_plugin::{Alert, Change};
 
 use crate::settings::{Span, WINDOW, Window, short};
 
@@ -23,7 +23,6 @@ pub struct Objective {
 impl Objective {
     /// One alert, which fires where any of these windows burns.
     pub fn alert(&self, severity: &str, windows: &[&Window], period: &Span) -> Change {
-        let name = format!("{}Burn{}", self.name, capitalised(severity));
         let mut labels = self.labels.clone();
         labels.insert("slo".into(), self.name.clone());
         let mut annotations = BTreeMap::from([
@@ -39,24 +38,15 @@ impl Objective {
         if !self.runbook.is_empty() {
             annotations.insert("runbook_url".into(), self.runbook.clone());
         }
+        let expr = windows.iter().map(|window| self.burns(window)).collect::<Vec<_>>().join("\nor\n");
         let alert = Alert {
-            id: String::new(),
-            name: name.clone(),
-            group: String::new(),
-            expr: windows.iter().map(|window| self.burns(window)).collect::<Vec<_>>().join("\nor\n"),
-            threshold: None,
-            unit: String::new(),
-            pending_s: 0.0,
-            severity: severity.to_owned(),
             labels: labels.into_iter().collect(),
             annotations: annotations.into_iter().collect(),
-            origin: String::new(),
-            frozen: vec![],
+            ..Alert::new(format!("{}Burn{}", self.name, capitalised(severity)), expr, severity)
         };
         let burns: Vec<String> =
             windows.iter().map(|w| format!("{}x over {}", w.burn, w.long.text)).collect();
-        let reason = format!("objective of {} % in {}: {}", self.percent(), period.text, burns.join(", "));
-        Change { alert: name, edit: Edit::Add(alert), reason }
+        alert.added(format!("objective of {} % in {}: {}", self.percent(), period.text, burns.join(", ")))
     }
 
     fn percent(&self) -> String {
