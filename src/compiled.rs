@@ -22,6 +22,7 @@ use anyhow::Context;
 
 use crate::bundle::manifest::sha256;
 use crate::plugin::{Failure, component};
+use crate::store::At as _;
 
 /// The verb of this program that compiles: for itself alone.
 pub(crate) const VERB: &str = "compile-plugin";
@@ -110,10 +111,13 @@ fn compile_all<'p>(folder: &Path, jobs: &[(&'p Path, &[u8])]) -> anyhow::Result<
 /// Puts code into the folder, whole or not at all.
 fn keep(folder: &Path, path: &Path, code: Code) -> anyhow::Result<Code> {
     if let Ok(code) = &code {
-        let mut kept = tempfile::Builder::new().prefix(UNFINISHED).tempfile_in(folder)?;
-        kept.write_all(code)?;
-        kept.as_file().sync_all()?;
-        kept.persist(path).with_context(|| path.display().to_string())?;
+        let write = || -> std::io::Result<_> {
+            let mut kept = tempfile::Builder::new().prefix(UNFINISHED).tempfile_in(folder)?;
+            kept.write_all(code)?;
+            kept.as_file().sync_all()?;
+            kept.persist(path).map_err(|error| error.error)
+        };
+        write().at("write", path)?;
     }
     Ok(code)
 }
@@ -155,10 +159,10 @@ pub(crate) fn collect(state: &Path, files: &BTreeSet<&str>, dry_run: bool) -> an
 /// `plugins` in the state folder, which only its owner can enter.
 fn private_folder(state: &Path) -> anyhow::Result<PathBuf> {
     let folder = state.join(FOLDER);
-    std::fs::create_dir_all(state).with_context(|| state.display().to_string())?;
+    std::fs::create_dir_all(state).at("make", state)?;
     match std::fs::DirBuilder::new().mode(0o700).create(&folder) {
         Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
-            return Err(error).with_context(|| folder.display().to_string());
+            Err(error).at("make", &folder)?;
         }
         _ => {}
     }

@@ -2,6 +2,7 @@
 //! and what they say to settings that make no sense.
 
 mod business_hours;
+mod naming_policy;
 mod scenario;
 mod slo_burn;
 
