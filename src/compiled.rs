@@ -10,7 +10,7 @@
 
 use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -117,12 +117,19 @@ fn keep(folder: &Path, path: &Path, code: Code) -> anyhow::Result<Code> {
     Ok(code)
 }
 
-/// Removes code that this release can't use or whose file is none of these digests; how much.
-pub(crate) fn collect(state: &Path, files: &BTreeSet<&str>, dry_run: bool) -> anyhow::Result<(usize, u64)> {
+/// What [`collect`] removed, or would.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Removed {
+    pub(crate) files: usize,
+    pub(crate) bytes: u64,
+}
+
+/// Removes code that this release can't use, or whose file has none of these digests.
+pub(crate) fn collect(state: &Path, files: &BTreeSet<&str>, dry_run: bool) -> anyhow::Result<Removed> {
     /// No compilation takes as long.
     const STALE: Duration = Duration::from_secs(3600);
     let folder = state.join(FOLDER);
-    let mut removed = (0, 0);
+    let mut removed = Removed::default();
     if !folder.try_exists()? {
         return Ok(removed);
     }
@@ -135,17 +142,25 @@ pub(crate) fn collect(state: &Path, files: &BTreeSet<&str>, dry_run: bool) -> an
     };
     for entry in std::fs::read_dir(&folder).with_context(|| folder.display().to_string())? {
         let entry = entry?;
-        let (name, found) = (entry.file_name(), entry.metadata()?);
+        // Another run may have been quicker.
+        let Ok(found) = entry.metadata() else { continue };
+        let name = entry.file_name();
         let name = name.to_string_lossy();
         let unfinished = name.starts_with(UNFINISHED);
         let written = found.modified()?.elapsed().unwrap_or_default();
         if needed.contains(&*name) || (unfinished && written < STALE) {
             continue;
         }
-        removed.0 += 1;
-        removed.1 += found.len();
-        if !dry_run {
-            std::fs::remove_file(entry.path()).with_context(|| entry.path().display().to_string())?;
+        removed.files += 1;
+        removed.bytes += found.len();
+        if dry_run {
+            continue;
+        }
+        match std::fs::remove_file(entry.path()) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                return Err(error).with_context(|| entry.path().display().to_string());
+            }
+            _ => {}
         }
     }
     Ok(removed)
@@ -156,7 +171,7 @@ fn private_folder(state: &Path) -> anyhow::Result<PathBuf> {
     let folder = state.join(FOLDER);
     std::fs::create_dir_all(state).with_context(|| state.display().to_string())?;
     match std::fs::DirBuilder::new().mode(0o700).create(&folder) {
-        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => {
             return Err(error).with_context(|| folder.display().to_string());
         }
         _ => {}
@@ -179,7 +194,7 @@ fn read_own(path: &Path) -> anyhow::Result<Option<Vec<u8>>> {
     let no_link = i32::try_from(rustix::fs::OFlags::NOFOLLOW.bits()).unwrap_or_default();
     let mut file = match std::fs::OpenOptions::new().read(true).custom_flags(no_link).open(path) {
         Ok(file) => file,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error).with_context(|| path.display().to_string()),
     };
     // Of the file that is open, so that nobody can exchange it in between.

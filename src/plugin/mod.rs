@@ -89,7 +89,7 @@ pub fn inspect(code: &[u8], limits: &Limits) -> Result<Info, Failure> {
 }
 
 fn described(all: &[&Linked]) -> Vec<Result<Info, Failure>> {
-    let answers = side_by_side(all, |linked| linked, |linked| abi::describe(linked));
+    let answers = side_by_side(all, |linked| linked, abi::describe);
     let info = |(answer, linked): (Result<Answer<abi::meta::Info>, Failed>, &&Linked)| match answer {
         Ok(Answer { value, .. }) => Ok(Info {
             name: clean(&value.name),
