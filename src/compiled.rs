@@ -55,7 +55,8 @@ pub(crate) fn watch(watcher: Watcher) {
 pub(crate) fn code(state: &Path, plugins: &[(&str, &[u8])]) -> anyhow::Result<Vec<Code>> {
     let folder = private_folder(state)?;
     let mine = version()?;
-    let paths: Vec<PathBuf> = plugins.iter().map(|(_, file)| folder.join(name(&sha256(file), &mine))).collect();
+    let paths: Vec<PathBuf> =
+        plugins.iter().map(|(_, file)| folder.join(name(&sha256(file), &mine))).collect();
     let mut found: HashMap<&Path, Code> = HashMap::new();
     let mut missing: BTreeMap<&Path, (&str, &[u8])> = BTreeMap::new();
     for (path, plugin) in paths.iter().zip(plugins) {

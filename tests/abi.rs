@@ -70,17 +70,18 @@ severity = \"critical\"
 ";
 
 fn with(name: &str, table: &str) -> Project {
-    let profile =
-        format!("{PROFILE}\n[plugins.old]\nfile = \"plugins/old.wasm\"\n{table}\n");
-    let project =
-        Project::empty().file("profiles/profile.toml", profile).file("plugins/old.wasm", old(name));
+    let profile = format!("{PROFILE}\n[plugins.old]\nfile = \"plugins/old.wasm\"\n{table}\n");
+    let project = Project::empty().file("profiles/profile.toml", profile).file("plugins/old.wasm", old(name));
     project.run("plugin add plugins/old.wasm").succeeds();
     project
 }
 
 #[test]
 fn a_threshold_plugin_of_1_0_changes_what_it_changed() {
-    let project = with("veteran", "may = [\"threshold\", \"for\", \"label\", \"add\", \"disable\"]\nsettings = { without = \"Tall\", factor = 3 }");
+    let project = with(
+        "veteran",
+        "may = [\"threshold\", \"for\", \"label\", \"add\", \"disable\"]\nsettings = { without = \"Tall\", factor = 3 }",
+    );
     as_ever("veteran", &project.run("plugin run profile old --json").exits(3));
     let inspected = project.run("plugin inspect plugins/old.wasm").succeeds().stdout;
     assert!(inspected.contains("abi       1.0.0"), "{inspected}");
@@ -138,7 +139,10 @@ fn a_plugin_of_1_1_changes_expression_annotations_and_keep_firing_for() {
         assert!(rules.contains(line), "`{line}` is not in\n{rules}");
     }
     let explained = project.run("explain profile alerts.Slow.expr").succeeds().stdout;
-    assert!(explained.contains("→ plugin new (up > ${threshold}) and on () vector(1) (a good reason)"), "{explained}");
+    assert!(
+        explained.contains("→ plugin new (up > ${threshold}) and on () vector(1) (a good reason)"),
+        "{explained}"
+    );
     // A bundle that is read back has the changes, though no plugin runs then.
     project.write("profiles/profile.toml", guests::PROFILE);
     project.run("build profile --oracle off --out-link before").succeeds();

@@ -24,10 +24,7 @@ fn framed(from: &str, to: &str) -> Vec<u8> {
 /// All of them: what it does, the file, and more lines of its table in the profile.
 fn guests_that_do_harm() -> Vec<(&'static str, Vec<u8>, &'static str)> {
     let good = threshold_plugin("raise.wat");
-    let with_start = framed(
-        "  ;; the guest",
-        "  (func $boom unreachable) (start $boom)\n  ;; the guest",
-    );
+    let with_start = framed("  ;; the guest", "  (func $boom unreachable) (start $boom)\n  ;; the guest");
     let post_return = framed(
         "  ;; the guest",
         "  (func (export \"cabi_post_monprov:plugin/thresholds@1.0.0#adjust\") (param i32) unreachable)\n  ;; the guest",
@@ -38,15 +35,27 @@ fn guests_that_do_harm() -> Vec<(&'static str, Vec<u8>, &'static str)> {
     let random = (0..4096_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
     vec![
         ("an endless loop", threshold_plugin("loop.wat"), ""),
-        ("an endless loop with little fuel", threshold_plugin("loop.wat"), "limits = { fuel = 1000, fuel_per_item = 10 }"),
-        ("an endless loop with fuel for days", threshold_plugin("loop.wat"), "limits = { fuel = 1000000000000000, time = \"200ms\" }"),
+        (
+            "an endless loop with little fuel",
+            threshold_plugin("loop.wat"),
+            "limits = { fuel = 1000, fuel_per_item = 10 }",
+        ),
+        (
+            "an endless loop with fuel for days",
+            threshold_plugin("loop.wat"),
+            "limits = { fuel = 1000000000000000, time = \"200ms\" }",
+        ),
         ("deep recursion", threshold_plugin("recursion.wat"), ""),
         ("a memory bomb", threshold_plugin("memory.wat"), ""),
         ("a memory that is too large at first", framed("\"memory\") 1)", "\"memory\") 2000)"), ""),
         ("a table bomb", threshold_plugin("tables.wat"), ""),
         ("70 instances", instances.into(), ""),
         ("a gigabyte of output", threshold_plugin("output.wat"), ""),
-        ("2 MiB of output where 1 MiB is allowed", threshold_plugin("output.wat"), "limits = { memory = \"8MiB\", output = \"1MiB\" }"),
+        (
+            "2 MiB of output where 1 MiB is allowed",
+            threshold_plugin("output.wat"),
+            "limits = { memory = \"8MiB\", output = \"1MiB\" }",
+        ),
         ("text that is not UTF-8", threshold_plugin("utf8.wat"), ""),
         ("a trap in adjust", threshold_plugin("trap.wat"), ""),
         ("a trap in check", guests::policy_plugin("judge.wat"), ""),
@@ -56,7 +65,11 @@ fn guests_that_do_harm() -> Vec<(&'static str, Vec<u8>, &'static str)> {
         ("a trap at the start", with_start, ""),
         ("an answer outside of its memory", threshold_plugin("wild.wat"), ""),
         ("an answer of no known kind", threshold_plugin("nonsense.wat"), ""),
-        ("waiting for ever", guests::wasi_plugin("(call $block (call $later (i64.const 1000000000000)))"), ""),
+        (
+            "waiting for ever",
+            guests::wasi_plugin("(call $block (call $later (i64.const 1000000000000)))"),
+            "",
+        ),
         ("an import of files", text("import-component.wat").into(), ""),
         ("an import of the network", text("network.wat").into(), ""),
         ("a core module with an import", text("import-module.wat").into(), ""),
@@ -182,7 +195,10 @@ fn a_thousand_damaged_plugins_crash_nothing() {
                 Ok(_) => sound += 1,
                 Err(failure) => {
                     let told = failure.to_string();
-                    assert!(!told.is_empty() && told.lines().count() == 1, "{kind}/{number} of {seed}: {told}");
+                    assert!(
+                        !told.is_empty() && told.lines().count() == 1,
+                        "{kind}/{number} of {seed}: {told}"
+                    );
                 }
             }
         }

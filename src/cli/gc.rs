@@ -53,7 +53,8 @@ fn summary(collected: &Collected, code: Removed, dry_run: bool, output: &Output)
         output.line("removed", &plural(generations.len(), "generation"));
     }
     if code.files > 0 {
-        output.line("removed", &format!("code of {}, {}", plural(code.files, "plugin"), kilobytes(code.bytes)));
+        output
+            .line("removed", &format!("code of {}, {}", plural(code.files, "plugin"), kilobytes(code.bytes)));
     }
     let others = [(collected.records, "record"), (collected.memo, "memo entry"), (collected.roots, "root")];
     let others = others.iter().filter(|(count, _)| *count > 0).map(|(count, what)| match (count, *what) {

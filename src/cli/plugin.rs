@@ -265,8 +265,8 @@ impl Inspect {
         let shown = self.file.display();
         let scratch = tempfile::tempdir()?;
         let state = project.as_ref().map_or(scratch.path(), |project| &project.state);
-        let (info, sha256) =
-            plugins::inspect(state, &shown.to_string(), &bytes).map_err(|why| anyhow::anyhow!("{shown} is no plugin: {why}"))?;
+        let (info, sha256) = plugins::inspect(state, &shown.to_string(), &bytes)
+            .map_err(|why| anyhow::anyhow!("{shown} is no plugin: {why}"))?;
         let schema = crate::plugin::schema::parse(&info.settings_schema).unwrap_or_default();
         if output.json {
             output.json(&json!({

@@ -99,11 +99,14 @@ pub(super) fn side_by_side<P: Sync, T: Send>(
         let (running, ended) = mpsc::channel::<()>();
         let start = |one| {
             let running = running.clone();
-            std::thread::Builder::new().stack_size(linked(one).limits.thread()).spawn_scoped(scope, move || {
-                // Dropped when the work ends, however it ends.
-                let _running = running;
-                work(one)
-            })
+            std::thread::Builder::new().stack_size(linked(one).limits.thread()).spawn_scoped(
+                scope,
+                move || {
+                    // Dropped when the work ends, however it ends.
+                    let _running = running;
+                    work(one)
+                },
+            )
         };
         let threads: Vec<_> = all.iter().map(|one| start(*one)).collect();
         drop(running);

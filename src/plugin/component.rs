@@ -10,10 +10,10 @@ use wasmtime::{Config, Engine};
 
 use crate::bundle::listing::hex;
 
+use super::abi::{Abi, PACKAGE, World};
 use super::failure::Failure;
 use super::limits::Limits;
 use super::wasi::{self, State};
-use super::abi::{Abi, PACKAGE, World};
 
 /// What decides about compiled code besides the component and wasmtime: to be changed with
 /// every line of [`engine`] that changes how code is made, since wasmtime loads code that was

@@ -30,14 +30,14 @@ use serde_json::Value as Json;
 use crate::diagnostic::{Finding, Path, Place};
 use crate::profile::settings as set;
 
+use abi::types;
+pub use abi::{Abi, World};
 use call::{Answer, Failed, side_by_side};
-use component::{Engines, Linked, link};
 use codes::{M702, M703, M704};
+use component::{Engines, Linked, link};
 pub use failure::Failure;
 pub use limits::Limits;
 use schema::Refused;
-use abi::types;
-pub use abi::{Abi, World};
 
 /// What a plugin says of itself, and what can be seen of it.
 #[derive(Debug, Clone, PartialEq, Eq)]

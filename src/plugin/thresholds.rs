@@ -173,7 +173,8 @@ impl Judge<'_> {
     /// A conflict: one takes an alert out, and the other changes it.
     fn disabled(&mut self, at: &Plugin, alert: &str, by: &str, changed: &str) {
         if by != changed {
-            let message = format!("the plugin `{by}` disables `{alert}`, which `{changed}` changes: it stays out");
+            let message =
+                format!("the plugin `{by}` disables `{alert}`, which `{changed}` changes: it stays out");
             self.findings.push(Finding::warning(&M706, Place::Key(at.at()), message));
         }
     }

@@ -88,10 +88,7 @@ pub(super) fn describe(linked: &Linked) -> Result<Answer<meta::Info>, Failed> {
 }
 
 /// Lets a threshold plugin say what it wants changed.
-pub(super) fn adjust(
-    linked: &Linked,
-    given: Given<'_>,
-) -> Returned<thresholds::Change> {
+pub(super) fn adjust(linked: &Linked, given: Given<'_>) -> Returned<thresholds::Change> {
     match linked.abi {
         Abi::V1_0 => v1_0::adjust(linked, given),
         Abi::V1_1 => v1_1::adjust(linked, given),
@@ -99,10 +96,7 @@ pub(super) fn adjust(
 }
 
 /// Lets a policy plugin judge a stack.
-pub(super) fn check(
-    linked: &Linked,
-    given: Given<'_>,
-) -> Returned<policy::Finding> {
+pub(super) fn check(linked: &Linked, given: Given<'_>) -> Returned<policy::Finding> {
     match linked.abi {
         Abi::V1_0 => v1_0::check(linked, given),
         Abi::V1_1 => v1_1::check(linked, given),

@@ -24,15 +24,11 @@ use bindings::exports::monprov::plugin::{meta, policy, thresholds};
 use bindings::monprov::plugin::types;
 
 pub(super) fn describe(linked: &Linked) -> Result<Answer<new::meta::Info>, Failed> {
-    let answer =
-        call(linked, 0, lookup!(meta), |store, guest| guest.call_describe(store))?;
+    let answer = call(linked, 0, lookup!(meta), |store, guest| guest.call_describe(store))?;
     Ok(answer.map(Into::into))
 }
 
-pub(super) fn adjust(
-    linked: &Linked,
-    given: Given<'_>,
-) -> Returned<new::thresholds::Change> {
+pub(super) fn adjust(linked: &Linked, given: Given<'_>) -> Returned<new::thresholds::Change> {
     let alerts = alerts(given);
     let seen: Vec<types::Observation> = given.seen.iter().cloned().map(Into::into).collect();
     let answer = call(linked, alerts.len(), lookup!(thresholds), |store, guest| {
@@ -41,10 +37,7 @@ pub(super) fn adjust(
     Ok(answer.map(returned))
 }
 
-pub(super) fn check(
-    linked: &Linked,
-    given: Given<'_>,
-) -> Returned<new::policy::Finding> {
+pub(super) fn check(linked: &Linked, given: Given<'_>) -> Returned<new::policy::Finding> {
     let alerts = alerts(given);
     let answer = call(linked, alerts.len(), lookup!(policy), |store, guest| {
         guest.call_check(store, given.settings, &alerts, given.stack)
@@ -141,8 +134,7 @@ impl From<types::Failure> for new::types::Failure {
     fn from(failure: types::Failure) -> Self {
         match failure {
             types::Failure::Settings(problems) => {
-                let problem =
-                    |types::Problem { pointer, message }| new::types::Problem { pointer, message };
+                let problem = |types::Problem { pointer, message }| new::types::Problem { pointer, message };
                 new::types::Failure::Settings(problems.into_iter().map(problem).collect())
             }
             types::Failure::Unsupported(what) => new::types::Failure::Unsupported(what),

@@ -27,20 +27,14 @@ pub(super) fn describe(linked: &Linked) -> Result<Answer<meta::Info>, Failed> {
     call(linked, 0, lookup!(meta), |store, guest| guest.call_describe(store))
 }
 
-pub(super) fn adjust(
-    linked: &Linked,
-    given: Given<'_>,
-) -> Returned<thresholds::Change> {
+pub(super) fn adjust(linked: &Linked, given: Given<'_>) -> Returned<thresholds::Change> {
     let Given { settings, alerts, seen, stack } = given;
     call(linked, alerts.len(), lookup!(thresholds), |store, guest| {
         guest.call_adjust(store, settings, alerts, seen, stack)
     })
 }
 
-pub(super) fn check(
-    linked: &Linked,
-    given: Given<'_>,
-) -> Returned<policy::Finding> {
+pub(super) fn check(linked: &Linked, given: Given<'_>) -> Returned<policy::Finding> {
     let Given { settings, alerts, stack, .. } = given;
     call(linked, alerts.len(), lookup!(policy), |store, guest| {
         guest.call_check(store, settings, alerts, stack)
