@@ -20,7 +20,7 @@ use crate::plugin;
 use crate::profile::codes::{M014, M015};
 use crate::profile::layers::Sources;
 use crate::profile::provenance::Map;
-use crate::profile::{self, Profile};
+use crate::profile::{self, Lookup, Profile};
 use crate::project::Project;
 use crate::render;
 use crate::secret::{self, Environment, Providers, Resolved};
@@ -116,12 +116,17 @@ pub struct Built {
 
 /// Reads a profile and the files that it names.
 pub fn load(project: &Project, name: &str, environment: &Environment) -> Result<Loaded, Failure> {
+    load_with(project, name, &|variable| environment.var(variable))
+}
+
+/// The same with other values of variables.
+pub fn load_with(project: &Project, name: &str, variable: Lookup<'_>) -> Result<Loaded, Failure> {
     if let Err(error) = crate::bundle::check_name(name) {
         let finding =
             Finding::error(&M014, Place::Profile, format!("`{name}` can't be a profile's name: {error}"));
         return Err(Failure::Refused(Box::new(Report { findings: vec![finding], ..Report::default() })));
     }
-    let loaded = profile::load(name, project, &|var| environment.var(var));
+    let loaded = profile::load(name, project, variable);
     let mut report = Report { findings: loaded.findings, sources: loaded.sources, map: loaded.map };
     let Some(profile) = loaded.profile else { return Err(Failure::Refused(Box::new(report))) };
     let (files, findings) = project.files(&profile);

@@ -36,6 +36,7 @@ mod process;
 mod readme;
 mod render;
 mod secrets;
+mod shipped;
 mod store;
 mod store_faults;
 mod vault;

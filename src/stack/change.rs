@@ -110,6 +110,16 @@ impl fmt::Display for Change {
 }
 
 impl Change {
+    /// Whose it is, and the reason.
+    pub fn why(&self) -> String {
+        format!("plugin {}: {}", self.plugin, self.reason)
+    }
+
+    /// It adds the alert that has this path, as if it stood in the profile.
+    pub fn adds(&self, path: &Path) -> bool {
+        matches!(self.edit, Edit::Add(_)) && path.segments().eq(["alerts", &self.alert])
+    }
+
     /// The path in the profile of the value that it changes.
     pub fn path(&self) -> Option<Path> {
         let alert = Path::parse(self.origin.as_deref()?);
