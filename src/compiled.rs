@@ -14,8 +14,8 @@ use std::io::{ErrorKind, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -37,7 +37,8 @@ const EXTENSION: &str = "code";
 const UNFINISHED: &str = ".tmp-";
 
 /// A plugin's code, or what is wrong with the plugin.
-pub(crate) type Code = Result<Vec<u8>, Failure>;
+/// Plugins of one file share it.
+pub(crate) type Code = Result<Arc<Vec<u8>>, Failure>;
 
 /// Told which plugins are about to be compiled, which may take seconds. What it returns is
 /// dropped when that is done.
@@ -61,7 +62,7 @@ pub(crate) fn code(state: &Path, plugins: &[(&str, &[u8])]) -> anyhow::Result<Ve
     let mut missing: BTreeMap<&Path, (&str, &[u8])> = BTreeMap::new();
     for (path, plugin) in paths.iter().zip(plugins) {
         match read_own(path)? {
-            Some(code) => drop(found.insert(path, Ok(code))),
+            Some(code) => drop(found.insert(path, Ok(Arc::new(code)))),
             None => drop(missing.insert(path, *plugin)),
         }
     }
@@ -227,7 +228,7 @@ fn compile(file: &[u8]) -> anyhow::Result<Code> {
     }
     let output = child.wait_with_output()?;
     if output.status.success() {
-        return Ok(Ok(output.stdout));
+        return Ok(Ok(Arc::new(output.stdout)));
     }
     // What was said last: the allocator may have complained before.
     let said = String::from_utf8_lossy(&output.stderr);

@@ -24,6 +24,7 @@ mod wasi;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 use serde_json::Value as Json;
 
@@ -110,7 +111,7 @@ fn described(all: &[&Linked]) -> Vec<Result<Info, Failure>> {
 pub struct Unloaded<'a> {
     pub name: &'a str,
     /// What [`component::compile`] made of its file.
-    pub code: Vec<u8>,
+    pub code: Arc<Vec<u8>>,
     pub settings: &'a set::Plugin,
 }
 
