@@ -192,3 +192,17 @@ fn other_versions_are_refused_by_name() {
         assert!(!project.path("monprov.lock").exists());
     }
 }
+
+#[test]
+fn of_several_versions_in_one_file_the_newest_is_run() {
+    // Its functions are missing, and the error tells of which version.
+    let text = guests::text("export-missing.wat");
+    let end = "(export \"monprov:plugin/thresholds@1.0.0\" (instance $empty)))";
+    let both = "(export \"monprov:plugin/thresholds@1.0.0\" (instance $empty))
+        (export \"monprov:plugin/meta@1.1.0\" (instance $empty))
+        (export \"monprov:plugin/thresholds@1.1.0\" (instance $empty))
+        (export \"monprov:plugin/meta@2.0.0\" (instance $empty)))";
+    let project = unpinned(&[("guest", text.replace(end, both).into_bytes(), "")]);
+    let refused = project.run("plugin add plugins/guest.wasm").exits(1).stderr;
+    assert!(refused.contains("lacks an export: instance export `monprov:plugin/meta@1.1.0`"), "{refused}");
+}

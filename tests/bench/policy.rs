@@ -1,6 +1,12 @@
 //! What one plugin costs, for `tests/bench/run`: `policy FOLDER PROFILE` prints the
 //! milliseconds of a call of the policy plugin, and of the same logic compiled into this program.
-#![allow(clippy::print_stdout, clippy::unwrap_used, clippy::disallowed_methods, reason = "a measuring tool")]
+#![allow(
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    reason = "a measuring tool"
+)]
 
 use std::collections::BTreeMap;
 use std::hint::black_box;
