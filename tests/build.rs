@@ -22,7 +22,7 @@ fn the_store_path_is_all_that_stands_on_stdout() {
     assert_eq!(output.stdout.lines().count(), 1);
     assert!(output.stdout.starts_with("$PROJECT/.monprov/store/"), "{}", output.stdout);
     assert!(output.stdout.ends_with("-prod\n"), "{}", output.stdout);
-    assert!(output.stderr.contains("5 alerts"), "{}", output.stderr);
+    assert!(output.stderr.contains("7 alerts"), "{}", output.stderr);
 }
 
 #[test]
