@@ -10,12 +10,12 @@
 
 use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -38,7 +38,8 @@ const EXTENSION: &str = "code";
 const UNFINISHED: &str = ".tmp-";
 
 /// A plugin's code, or what is wrong with the plugin.
-pub(crate) type Code = Result<Vec<u8>, Failure>;
+/// Plugins of one file share it.
+pub(crate) type Code = Result<Arc<Vec<u8>>, Failure>;
 
 /// Told which plugins are about to be compiled, which may take seconds. What it returns is
 /// dropped when that is done.
@@ -62,7 +63,7 @@ pub(crate) fn code(state: &Path, plugins: &[(&str, &[u8])]) -> anyhow::Result<Ve
     let mut missing: BTreeMap<&Path, (&str, &[u8])> = BTreeMap::new();
     for (path, plugin) in paths.iter().zip(plugins) {
         match read_own(path)? {
-            Some(code) => drop(found.insert(path, Ok(code))),
+            Some(code) => drop(found.insert(path, Ok(Arc::new(code)))),
             None => drop(missing.insert(path, *plugin)),
         }
     }
@@ -122,12 +123,19 @@ fn keep(folder: &Path, path: &Path, code: Code) -> anyhow::Result<Code> {
     Ok(code)
 }
 
-/// Removes code that this release can't use or whose file is none of these digests; how much.
-pub(crate) fn collect(state: &Path, files: &BTreeSet<&str>, dry_run: bool) -> anyhow::Result<(usize, u64)> {
+/// What [`collect`] removed, or would.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Removed {
+    pub(crate) files: usize,
+    pub(crate) bytes: u64,
+}
+
+/// Removes code that this release can't use, or whose file has none of these digests.
+pub(crate) fn collect(state: &Path, files: &BTreeSet<&str>, dry_run: bool) -> anyhow::Result<Removed> {
     /// No compilation takes as long.
     const STALE: Duration = Duration::from_secs(3600);
     let folder = state.join(FOLDER);
-    let mut removed = (0, 0);
+    let mut removed = Removed::default();
     if !folder.try_exists()? {
         return Ok(removed);
     }
@@ -140,17 +148,25 @@ pub(crate) fn collect(state: &Path, files: &BTreeSet<&str>, dry_run: bool) -> an
     };
     for entry in std::fs::read_dir(&folder).with_context(|| folder.display().to_string())? {
         let entry = entry?;
-        let (name, found) = (entry.file_name(), entry.metadata()?);
+        // Another run may have been quicker.
+        let Ok(found) = entry.metadata() else { continue };
+        let name = entry.file_name();
         let name = name.to_string_lossy();
         let unfinished = name.starts_with(UNFINISHED);
         let written = found.modified()?.elapsed().unwrap_or_default();
         if needed.contains(&*name) || (unfinished && written < STALE) {
             continue;
         }
-        removed.0 += 1;
-        removed.1 += found.len();
-        if !dry_run {
-            std::fs::remove_file(entry.path()).with_context(|| entry.path().display().to_string())?;
+        removed.files += 1;
+        removed.bytes += found.len();
+        if dry_run {
+            continue;
+        }
+        match std::fs::remove_file(entry.path()) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                return Err(error).with_context(|| entry.path().display().to_string());
+            }
+            _ => {}
         }
     }
     Ok(removed)
@@ -161,7 +177,7 @@ fn private_folder(state: &Path) -> anyhow::Result<PathBuf> {
     let folder = state.join(FOLDER);
     std::fs::create_dir_all(state).at("make", state)?;
     match std::fs::DirBuilder::new().mode(0o700).create(&folder) {
-        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => {
             Err(error).at("make", &folder)?;
         }
         _ => {}
@@ -184,7 +200,7 @@ fn read_own(path: &Path) -> anyhow::Result<Option<Vec<u8>>> {
     let no_link = i32::try_from(rustix::fs::OFlags::NOFOLLOW.bits()).unwrap_or_default();
     let mut file = match std::fs::OpenOptions::new().read(true).custom_flags(no_link).open(path) {
         Ok(file) => file,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error).with_context(|| path.display().to_string()),
     };
     // Of the file that is open, so that nobody can exchange it in between.
@@ -216,7 +232,7 @@ fn compile(file: &[u8]) -> anyhow::Result<Code> {
     }
     let output = child.wait_with_output()?;
     if output.status.success() {
-        return Ok(Ok(output.stdout));
+        return Ok(Ok(Arc::new(output.stdout)));
     }
     // What was said last: the allocator may have complained before.
     let said = String::from_utf8_lossy(&output.stderr);

@@ -13,6 +13,9 @@ const BUILD: [&str; 6] = ["build", "prod", "--env-file", "profiles/prod.env.exam
 /// Who owns the files and runs the program.
 fn killed_everywhere(user: Option<u32>) {
     let project = Project::reference();
+    // Plugins run in threads that make calls of their own, and who is first is chance.
+    let prod = project.read("profiles/prod.toml") + "[plugins]\nslo.enable = false\nnaming.enable = false\n";
+    project.write("profiles/prod.toml", prod);
     if let Some(user) = user {
         project.give_to(user);
     }
@@ -63,15 +66,11 @@ fn run(project: &Project, user: Option<u32>) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// All but the compiled code of plugins: that is made once, and no part of a build.
 fn remove(state: &Path) {
-    for entry in std::fs::read_dir(state).into_iter().flatten().map(|entry| entry.unwrap().path()) {
-        if entry.ends_with("plugins") {
-            continue;
-        }
-        let status = Command::new("chmod").args(["-R", "u+w"]).arg(&entry).status().unwrap();
+    if state.exists() {
+        let status = Command::new("chmod").args(["-R", "u+w"]).arg(state).status().unwrap();
         assert!(status.success());
-        if entry.is_dir() { std::fs::remove_dir_all(entry) } else { std::fs::remove_file(entry) }.unwrap();
+        std::fs::remove_dir_all(state).unwrap();
     }
 }
 

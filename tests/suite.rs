@@ -28,6 +28,7 @@ mod flake;
 mod gc;
 mod generations;
 mod golden;
+mod hostile;
 mod nix;
 mod parts;
 mod plugins;

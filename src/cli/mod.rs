@@ -180,6 +180,7 @@ pub fn run() -> ExitCode {
     tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(ansi).with_env_filter(filter).init();
     let arguments = Arguments::parse();
     let mut output = Output::new(arguments.global.color, arguments.global.json, arguments.global.quiet);
+    progress::show_compiling(&output);
     match dispatch(&arguments, &mut output) {
         Ok(code) => code,
         Err(Failure::Refused(report)) => {

@@ -218,8 +218,8 @@ pub fn inspect(state: &std::path::Path, name: &str, bytes: &[u8]) -> anyhow::Res
     Ok((info, sha256(bytes)))
 }
 
-/// Removes compiled code that no pin names; how many files and bytes.
-pub fn collect(project: &Project, dry_run: bool) -> anyhow::Result<(usize, u64)> {
+/// Removes compiled code that no pin names.
+pub(crate) fn collect(project: &Project, dry_run: bool) -> anyhow::Result<compiled::Removed> {
     let pins = Pins::read(project)?;
     let pinned = pins.plugins.values().map(|pin| pin.sha256.as_str()).collect();
     compiled::collect(&project.state, &pinned, dry_run)

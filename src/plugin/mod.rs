@@ -24,6 +24,7 @@ mod wasi;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 use serde_json::Value as Json;
 
@@ -89,7 +90,7 @@ pub fn inspect(code: &[u8], limits: &Limits) -> Result<Info, Failure> {
 }
 
 fn described(all: &[&Linked]) -> Vec<Result<Info, Failure>> {
-    let answers = side_by_side(all, |linked| linked, |linked| abi::describe(linked));
+    let answers = side_by_side(all, |linked| linked, abi::describe);
     let info = |(answer, linked): (Result<Answer<abi::meta::Info>, Failed>, &&Linked)| match answer {
         Ok(Answer { value, .. }) => Ok(Info {
             name: clean(&value.name),
@@ -110,7 +111,7 @@ fn described(all: &[&Linked]) -> Vec<Result<Info, Failure>> {
 pub struct Unloaded<'a> {
     pub name: &'a str,
     /// What [`component::compile`] made of its file.
-    pub code: Vec<u8>,
+    pub code: Arc<Vec<u8>>,
     pub settings: &'a set::Plugin,
 }
 

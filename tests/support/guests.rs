@@ -18,18 +18,23 @@ pub fn threshold_plugin(name: &str) -> Vec<u8> {
 
 /// A core module from text that is a threshold plugin.
 pub fn module(text: &str) -> Vec<u8> {
-    module_of("1.0", text)
+    module_of("1.0", "threshold-plugin", text)
+}
+
+/// A core module of a guest that exports `check`.
+pub fn policy_plugin(name: &str) -> Vec<u8> {
+    module_of("1.0", "policy-plugin", &text("frame.wat").replace(";; the guest", &text(name)))
 }
 
 /// A plugin of version 1.1 that rewrites the first alert.
 pub fn rewriting_plugin() -> Vec<u8> {
     let text = text("frame.wat").replace(";; the guest", &text("rewrite.wat"));
-    module_of("1.1", &text.replace("@1.0.0", "@1.1.0"))
+    module_of("1.1", "threshold-plugin", &text.replace("@1.0.0", "@1.1.0"))
 }
 
-fn module_of(version: &str, text: &str) -> Vec<u8> {
+fn module_of(version: &str, world: &str, text: &str) -> Vec<u8> {
     let (resolve, package) = abi(version);
-    let world = resolve.select_world(&[package], Some("threshold-plugin")).unwrap();
+    let world = resolve.select_world(&[package], Some(world)).unwrap();
     embed(text, &resolve, world)
 }
 
