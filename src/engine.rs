@@ -2,6 +2,7 @@
 //! knows all of it.
 
 pub mod activate;
+pub mod observe;
 pub mod plugins;
 pub mod processes;
 pub mod secrets;
@@ -16,6 +17,7 @@ use crate::check::catalog::Catalogs;
 use crate::diagnostic::{Code, Finding, Place, Severity, has_errors};
 use crate::diff::{Origins, Side};
 use crate::memo::{self, Inputs};
+use crate::observe::{Seen, Snapshot};
 use crate::oracle::{self, Oracle};
 use crate::plugin;
 use crate::profile::codes::{M014, M015};
@@ -94,6 +96,8 @@ pub struct Loaded {
     pub files: Files,
     /// Catalogues beside the profiles, by the name that the profile uses.
     pub catalogs: BTreeMap<String, String>,
+    /// What was observed before, by the file's name; plugins alone get it.
+    pub observed: Option<(String, Snapshot)>,
     /// The files of plugins, as they were pinned.
     pub plugins: BTreeMap<String, plugins::File>,
     pub report: Report,
@@ -165,7 +169,32 @@ pub fn load_with(project: &Project, name: &str, variable: Lookup<'_>) -> Result<
     }
     let (plugins, findings) = plugins::files(project, &profile)?;
     report.findings.extend(findings);
-    Ok(Loaded { profile, files, catalogs, plugins, report })
+    let observed = observed(project, &profile, &mut report);
+    Ok(Loaded { profile, files, catalogs, observed, plugins, report })
+}
+
+/// Read where there is a plugin that it is for.
+fn observed(project: &Project, profile: &Profile, report: &mut Report) -> Option<(String, Snapshot)> {
+    if profile.settings.plugins.is_empty() {
+        return None;
+    }
+    let read = project.beside_if_there(&Snapshot::file(&profile.name)).transpose()?;
+    let (name, text) = match read {
+        Ok(read) => read,
+        Err(why) => {
+            report.findings.push(Finding::error(&M015, Place::Profile, why));
+            return None;
+        }
+    };
+    let snapshot = Snapshot::parse(&name, &text);
+    report.sources.push((name.clone(), text));
+    match snapshot {
+        Ok(snapshot) => Some((name, snapshot)),
+        Err(finding) => {
+            report.findings.push(*finding);
+            None
+        }
+    }
 }
 
 fn named_catalogs(profile: &Profile) -> Vec<(Place, String)> {
@@ -179,7 +208,7 @@ fn named_catalogs(profile: &Profile) -> Vec<(Place, String)> {
 
 /// Resolves, checks and renders what was read. Pure but for the oracle and secrets.
 pub fn evaluate(project: &Project, loaded: Loaded, options: &Options) -> Result<Evaluation, Failure> {
-    let Loaded { profile, files, catalogs, plugins: plugin_files, mut report } = loaded;
+    let Loaded { profile, files, catalogs, observed, plugins: plugin_files, mut report } = loaded;
     let (mut stack, findings) = resolve::resolve(&profile, &files);
     report.findings.extend(findings);
     // Without any, nothing of the host of plugins is touched.
@@ -194,13 +223,19 @@ pub fn evaluate(project: &Project, loaded: Loaded, options: &Options) -> Result<
         // What is missing here would only echo in the checks.
         return Err(Failure::Refused(Box::new(report)));
     }
-    let Ran { changes, said } = plugins.adjust(&profile, &mut stack);
+    let seen = seen(observed.as_ref(), &stack, &mut report);
+    let Ran { changes, said } = plugins.adjust(&profile, &seen, &mut stack);
     report.findings.extend(said.findings);
     report.findings.extend(check::all(&stack, &catalogs));
     report.findings.extend(plugins.judge(&profile, &stack).findings);
     let rendered = render::render(&stack)?;
     let mut tree = rendered.tree;
     let mut manifest = render::manifest(&profile, &stack, &files, &tree, &rendered.services);
+    if let Some((name, _)) = &observed
+        && let Some((_, text)) = report.sources.iter().find(|(source, _)| source == name)
+    {
+        manifest.inputs.insert(name.clone(), manifest::sha256(text.as_bytes()));
+    }
     manifest.plugins = plugins.listed(&plugin_files);
     manifest.changes = changes.clone();
     manifest.verdicts = plugins::verdicts(&report.findings);
@@ -218,6 +253,13 @@ pub fn evaluate(project: &Project, loaded: Loaded, options: &Options) -> Result<
     let name = StoreName::of(&tree.nar_hash()?, &profile.name)?;
     let plugins = plugins.iter().map(|plugin| plugin.name.clone()).collect();
     Ok(Evaluation { profile, stack, changes, plugins, tree, name, report, agree, resolved })
+}
+
+/// What plugins get of what was observed.
+fn seen(observed: Option<&(String, Snapshot)>, stack: &Stack, report: &mut Report) -> BTreeMap<String, Seen> {
+    let (seen, findings) = observed.map(|(_, snapshot)| snapshot.of(stack)).unwrap_or_default();
+    report.findings.extend(findings);
+    seen
 }
 
 /// Proves that every secret can be had and stands in no file.
@@ -370,7 +412,14 @@ pub fn side_of(evaluation: &Evaluation) -> Result<Side, Failure> {
 /// Every code there is, by number.
 pub fn codes() -> Vec<&'static Code> {
     let mut codes = check::codes();
-    codes.extend(secret::CODES.iter().chain(oracle::CODES).chain(plugin::codes::CODES).copied());
+    codes.extend(
+        secret::CODES
+            .iter()
+            .chain(oracle::CODES)
+            .chain(plugin::codes::CODES)
+            .chain(crate::observe::CODES)
+            .copied(),
+    );
     codes.sort_by_key(|code| code.id);
     codes
 }

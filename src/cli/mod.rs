@@ -11,6 +11,7 @@ mod explain;
 mod gc;
 mod generations;
 mod init;
+mod observe;
 mod output;
 mod plugin;
 mod progress;
@@ -113,6 +114,7 @@ enum Verb {
     /// Remove bundles that nothing needs
     Gc(gc::Gc),
     Unit(unit::Unit),
+    Observe(observe::Observe),
     /// Pin, list, inspect and try plugins
     Plugin(plugin::Plugin),
     /// Explain a code (M104) or where a value of a profile comes from
@@ -229,6 +231,7 @@ fn dispatch(arguments: &Arguments, output: &mut Output) -> Result<ExitCode, Fail
         Verb::Verify(verb) => verb.run(&project()?, output),
         Verb::Gc(verb) => verb.run(&project()?, output),
         Verb::Unit(verb) => verb.run(&project()?, output),
+        Verb::Observe(verb) => verb.run(&project()?, output),
         Verb::Plugin(verb) => verb.run(project, output),
         Verb::CompilePlugin => {
             Ok(if crate::compiled::child()? { ExitCode::SUCCESS } else { ExitCode::from(exit::FAILED) })

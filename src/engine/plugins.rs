@@ -8,6 +8,7 @@ use super::{Failure, Loaded, Report};
 use crate::bundle::manifest::{self, sha256};
 use crate::compiled;
 use crate::diagnostic::{Finding, Path, Place, Severity, has_errors};
+use crate::observe::Seen;
 use crate::pins::{self, Pin, Pins};
 use crate::plugin::codes::{M701, M707};
 use crate::plugin::{
@@ -133,10 +134,10 @@ impl Plugins {
     }
 
     /// Lets the threshold plugins change the stack.
-    pub fn adjust(&self, profile: &Profile, stack: &mut Stack) -> Ran {
+    pub fn adjust(&self, profile: &Profile, seen: &BTreeMap<String, Seen>, stack: &mut Stack) -> Ran {
         let stage = |names: &Vec<String>| names.iter().filter_map(|name| self.all.get(name)).collect();
         let stages: Vec<Vec<&Plugin>> = self.stages.iter().map(stage).collect();
-        let (changes, said) = thresholds::adjust(&stages, profile, stack);
+        let (changes, said) = thresholds::adjust(&stages, profile, seen, stack);
         Ran { changes, said }
     }
 
@@ -182,7 +183,7 @@ pub struct Trial {
 
 /// Runs plugins and nothing else. `only`: this one alone.
 pub fn run(project: &Project, loaded: Loaded, only: Option<&str>) -> Result<Trial, Failure> {
-    let Loaded { mut profile, files, plugins: mut plugin_files, mut report, .. } = loaded;
+    let Loaded { mut profile, files, observed, plugins: mut plugin_files, mut report, .. } = loaded;
     if let Some(only) = only {
         profile.settings.plugins.retain(|name, plugin| {
             plugin.after.clear();
@@ -197,7 +198,8 @@ pub fn run(project: &Project, loaded: Loaded, only: Option<&str>) -> Result<Tria
     if has_errors(&report.findings) {
         return Err(Failure::Refused(Box::new(report)));
     }
-    let mut ran = plugins.adjust(&profile, &mut stack);
+    let seen = super::seen(observed.as_ref(), &stack, &mut report);
+    let mut ran = plugins.adjust(&profile, &seen, &mut stack);
     let judged = plugins.judge(&profile, &stack);
     report.findings.append(&mut ran.said.findings);
     report.findings.extend(judged.findings);

@@ -3,14 +3,18 @@
 
 use serde_json::{Value as Json, json};
 
+use std::collections::BTreeMap;
+
+use crate::check::promql::threshold;
 use crate::diagnostic::Path;
+use crate::observe::Seen;
 use crate::profile::Profile;
 use crate::profile::node::Node;
 use crate::profile::text::{Piece, Text};
 use crate::stack::change::{Edit, Editor};
 use crate::stack::{Group, Rule, Source, Stack};
 
-use super::abi::types::{Alert, Part};
+use super::abi::types::{Alert, Observation, Part, Side};
 
 /// The document; plugins/README.md describes it.
 pub(super) fn stack(stack: &Stack) -> String {
@@ -80,6 +84,23 @@ fn alert(id: &str, group: &Group, rule: &Rule, profile: &Profile) -> Alert {
             Source::File { .. } => vec![],
         },
     }
+}
+
+/// What was observed.
+pub(super) fn seen(seen: &BTreeMap<String, Seen>) -> Vec<Observation> {
+    let observation = |(alert, seen): (&String, &Seen)| Observation {
+        alert: alert.clone(),
+        fires: match seen.fires {
+            threshold::Side::Above => Side::Above,
+            threshold::Side::Below => Side::Below,
+        },
+        samples: seen.samples as f64,
+        window_s: seen.window_s,
+        max: seen.max,
+        quantiles: seen.quantiles.clone(),
+        would_fire: seen.would_fire.iter().map(|f| (f.threshold, f.times as f64, f.seconds)).collect(),
+    };
+    seen.iter().map(observation).collect()
 }
 
 /// An expression in parts. Rules hold no secrets.

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::diagnostic::{Finding, Place};
+use crate::observe::Seen;
 use crate::profile::Profile;
 use crate::profile::settings::Grant;
 use crate::profile::text::{Piece, Text};
@@ -17,7 +18,13 @@ use super::{Plugin, Said, World, abi, ask, clean, document};
 
 /// Lets the threshold plugins of all stages change a stack. The changes come back in the order
 /// in which they were made.
-pub fn adjust(stages: &[Vec<&Plugin>], profile: &Profile, stack: &mut Stack) -> (Vec<Change>, Said) {
+pub fn adjust(
+    stages: &[Vec<&Plugin>],
+    profile: &Profile,
+    seen: &BTreeMap<String, Seen>,
+    stack: &mut Stack,
+) -> (Vec<Change>, Said) {
+    let seen = document::seen(seen);
     let mut said = Said::default();
     let mut changes = vec![];
     let mut editor = Editor::new(stack);
@@ -30,7 +37,7 @@ pub fn adjust(stages: &[Vec<&Plugin>], profile: &Profile, stack: &mut Stack) -> 
         let alerts = document::alerts(&editor, profile);
         let text = document::stack(editor.stack());
         let answers = ask(&plugins, |linked, settings| {
-            abi::adjust(linked, abi::Given { settings, alerts: &alerts, seen: &[], stack: &text })
+            abi::adjust(linked, abi::Given { settings, alerts: &alerts, seen: &seen, stack: &text })
         });
         let mut judge = Judge {
             alerts: alerts.iter().map(|a| (a.id.as_str(), a)).collect(),

@@ -76,7 +76,7 @@ pub mod policy_world {
 
 pub use policy_world::exports::monprov::plugin::policy::{Finding, Level};
 pub use threshold_world::exports::monprov::plugin::thresholds::{Change, Edit};
-pub use threshold_world::monprov::plugin::types::{Alert, Failure, Observation, Part, Problem};
+pub use threshold_world::monprov::plugin::types::{Alert, Failure, Observation, Part, Problem, Side};
 
 /// An answer, or why there is none.
 pub type Result<T> = core::result::Result<T, Failure>;

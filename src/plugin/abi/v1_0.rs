@@ -125,7 +125,7 @@ impl From<types::Alert> for new::types::Alert {
 
 impl From<new::types::Observation> for types::Observation {
     fn from(seen: new::types::Observation) -> Self {
-        let new::types::Observation { alert, samples, window_s, max, quantiles, would_fire } = seen;
+        let new::types::Observation { alert, fires: _, samples, window_s, max, quantiles, would_fire } = seen;
         types::Observation { alert, samples, window_s, max, quantiles, would_fire }
     }
 }
