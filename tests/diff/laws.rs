@@ -44,7 +44,8 @@ fn side(layers: &[(String, String)], profile: &str) -> Option<Side> {
     let loaded = Loaded {
         profile,
         files: Files::default(),
-        catalogs: Default::default(), observed: None,
+        catalogs: Default::default(),
+        observed: None,
         plugins: Default::default(),
         report,
     };

@@ -1,6 +1,7 @@
 //! The shipped plugins: what they do to the reference stack, proved by `promtool test rules`,
 //! and what they say to settings that make no sense.
 
+mod adaptive_thresholds;
 mod business_hours;
 mod naming_policy;
 mod scenario;
@@ -15,11 +16,12 @@ const CHECK: &str = "check tried --env-file profiles/prod.env.example --oracle o
 
 /// The reference stack with a layer of the test on top: the profile `tried`.
 fn tried(layer: &str) -> Project {
-    let file = "plugins/business-hours/business-hours.wasm";
-    let project = Project::reference()
-        .file("profiles/tried.toml", format!("extends = [\"prod\"]\n{layer}"))
-        .file(file, std::fs::read(repository().join(file)).unwrap());
-    project.run(&format!("plugin add {file}")).succeeds();
+    let project = Project::reference().file("profiles/tried.toml", format!("extends = [\"prod\"]\n{layer}"));
+    for name in ["business-hours", "adaptive-thresholds"] {
+        let file = format!("plugins/{name}/{name}.wasm");
+        project.write(&file, std::fs::read(repository().join(&file)).unwrap());
+        project.run(&format!("plugin add {file}")).succeeds();
+    }
     project
 }
 
