@@ -1,12 +1,10 @@
 //! WASI for components that import it: no file, no network, no environment, no argument, a
 //! clock that stands still and the same random numbers each time. What a guest prints is kept.
 
-use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use rand_core::TryRng;
 use wasmtime::component::{Linker, ResourceTable};
 use wasmtime_wasi::p2::pipe::MemoryOutputPipe;
 use wasmtime_wasi::random::Deterministic;
@@ -20,18 +18,12 @@ pub(super) struct State {
     context: WasiCtx,
     table: ResourceTable,
     printed: MemoryOutputPipe,
-    asked: Asked,
+    /// It asked for the time.
+    clock: Arc<AtomicBool>,
 }
 
-/// What a guest asked for that only has a fixed answer.
-#[derive(Clone, Default)]
-struct Asked {
-    time: Arc<AtomicBool>,
-    chance: Arc<AtomicBool>,
-}
-
+/// Chance is not noted: runtimes seed their tables with it before anything else.
 const TIME: &str = "it asked for the time, and got 1970-01-01 as every plugin does: take times from the settings, and let PromQL's time() and hour() look at the clock";
-const CHANCE: &str = "it asked for random numbers, and got the same as always: let what differs come from the alert, such as its id";
 
 /// More than this of what a guest prints is nobody's reading.
 const PRINTED: usize = 64 << 10;
@@ -39,11 +31,8 @@ const PRINTED: usize = 64 << 10;
 impl State {
     pub(super) fn new(guard: Guard) -> Self {
         let printed = MemoryOutputPipe::new(PRINTED);
-        let asked = Asked::default();
-        let numbers = || Numbers {
-            fixed: Deterministic::new(vec![0x6d, 0x6f, 0x6e, 0x70, 0x72, 0x6f, 0x76]),
-            asked: Arc::clone(&asked.chance),
-        };
+        let numbers = || Deterministic::new(vec![0x6d, 0x6f, 0x6e, 0x70, 0x72, 0x6f, 0x76]);
+        let clock = Arc::new(AtomicBool::new(false));
         let context = WasiCtxBuilder::new()
             .stdout(printed.clone())
             .stderr(printed.clone())
@@ -51,23 +40,21 @@ impl State {
             .insecure_random(numbers())
             .insecure_random_seed(0)
             .max_random_size(1 << 20)
-            .wall_clock(Still(Arc::clone(&asked.time)))
-            .monotonic_clock(Still(Arc::clone(&asked.time)))
+            .wall_clock(Still(Arc::clone(&clock)))
+            .monotonic_clock(Still(Arc::clone(&clock)))
             .allow_tcp(false)
             .allow_udp(false)
             .allow_ip_name_lookup(false)
             .build();
-        State { guard, context, table: ResourceTable::new(), printed, asked }
+        State { guard, context, table: ResourceTable::new(), printed, clock }
     }
 
-    /// What the guest printed so far, and what to do instead where it asked for what no plugin gets.
+    /// What the guest printed so far, and what to do instead where it asked for the time.
     pub(super) fn printed(&self) -> String {
         let mut text = String::from_utf8_lossy(&self.printed.contents()).into_owned();
-        for (asked, instead) in [(&self.asked.time, TIME), (&self.asked.chance, CHANCE)] {
-            if asked.load(Ordering::Relaxed) {
-                let end = if text.is_empty() || text.ends_with('\n') { "" } else { "\n" };
-                text.push_str(&format!("{end}{instead}\n"));
-            }
+        if self.clock.load(Ordering::Relaxed) {
+            let end = if text.is_empty() || text.ends_with('\n') { "" } else { "\n" };
+            text.push_str(&format!("{end}{TIME}\n"));
         }
         text
     }
@@ -76,31 +63,6 @@ impl State {
 impl WasiView for State {
     fn ctx(&mut self) -> WasiCtxView<'_> {
         WasiCtxView { ctx: &mut self.context, table: &mut self.table }
-    }
-}
-
-/// The same numbers each time.
-struct Numbers {
-    fixed: Deterministic,
-    asked: Arc<AtomicBool>,
-}
-
-impl TryRng for Numbers {
-    type Error = Infallible;
-
-    fn try_next_u32(&mut self) -> Result<u32, Infallible> {
-        self.asked.store(true, Ordering::Relaxed);
-        self.fixed.try_next_u32()
-    }
-
-    fn try_next_u64(&mut self) -> Result<u64, Infallible> {
-        self.asked.store(true, Ordering::Relaxed);
-        self.fixed.try_next_u64()
-    }
-
-    fn try_fill_bytes(&mut self, buffer: &mut [u8]) -> Result<(), Infallible> {
-        self.asked.store(true, Ordering::Relaxed);
-        self.fixed.try_fill_bytes(buffer)
     }
 }
 
