@@ -8,6 +8,7 @@ pub mod processes;
 pub mod secrets;
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use crate::bundle::manifest;
 use crate::bundle::{StoreName, Tree};
@@ -39,6 +40,19 @@ pub enum Failure {
     Refused(Box<Report>),
     /// Something else went wrong: a full disk, a tool that can't be started.
     Failed(anyhow::Error),
+}
+
+/// In a line, where there is no room for findings.
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Failure::Refused(report) => {
+                let messages: Vec<_> = report.findings.iter().map(|f| f.message.as_str()).collect();
+                f.write_str(&messages.join("; "))
+            }
+            Failure::Failed(error) => write!(f, "{error:#}"),
+        }
+    }
 }
 
 impl<E: Into<anyhow::Error>> From<E> for Failure {

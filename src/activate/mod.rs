@@ -7,6 +7,7 @@
 pub mod bundle;
 pub mod compose;
 pub mod http;
+pub mod interrupted;
 pub mod plan;
 pub mod process;
 pub mod proof;

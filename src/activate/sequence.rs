@@ -292,7 +292,7 @@ impl Activator<'_> {
         }
         let WayBack { client, failed, previous, seen } = back;
         let restored = match &previous {
-            Some(previous) => self.restore(previous, failed, client, seen),
+            Some(previous) => self.restore(previous, &[failed], client, Some(seen)),
             None => self.end(),
         };
         let reason = trouble.why.join("\n");
@@ -313,12 +313,14 @@ impl Activator<'_> {
         }
     }
 
-    fn restore(
+    /// `failed`: what services may have read since. `proved`: what they said before anything was
+    /// touched.
+    pub(super) fn restore(
         &mut self,
         previous: &Bundle,
-        failed: &Bundle,
+        failed: &[&Bundle],
         client: &Client,
-        proved: Seen,
+        proved: Option<Seen>,
     ) -> Result<(), Trouble> {
         let resolved = (self.resolve)(&previous.manifest)
             .map_err(|why| Trouble { why: vec![why], blames_bundle: false })?;
@@ -328,8 +330,8 @@ impl Activator<'_> {
         let state = store.directory().to_owned();
         let prover = self.prover(client, &state);
         let mut before = prover.before(Some(previous))?;
-        before.proved = Some(Box::new(proved));
-        let manifests = [&failed.manifest, &previous.manifest];
+        before.proved = proved.map(Box::new);
+        let manifests: Vec<&Manifest> = failed.iter().chain([&previous]).map(|b| &b.manifest).collect();
         let mut plan =
             Plan::new(&manifests, &previous.manifest, &before.observed, &changes, self.runtime.reloads());
         plan.reload_also(&prover.drifted(previous, &before), self.runtime.reloads());
@@ -364,7 +366,7 @@ impl Activator<'_> {
         Ok(())
     }
 
-    fn pending(&self) -> Result<Vec<Generation>, StoreError> {
+    pub(super) fn pending(&self) -> Result<Vec<Generation>, StoreError> {
         let mut generations = self.lock.store().generations(self.lock.profile())?;
         generations.retain(|one| one.outcome == Outcome::Pending);
         Ok(generations)
@@ -389,7 +391,7 @@ impl Activator<'_> {
         Prover { runtime: self.runtime, client, state, deadline: self.deadline }
     }
 
-    fn bundle_of(&self, generation: Option<&Generation>) -> Result<Option<Bundle>, Error> {
+    pub(super) fn bundle_of(&self, generation: Option<&Generation>) -> Result<Option<Bundle>, Error> {
         let Some(generation) = generation else { return Ok(None) };
         let path = self.lock.store().get(&generation.bundle)?;
         path.map(|path| Bundle::open(path).map_err(Error::from)).transpose()

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::Args;
+use serde::Serialize;
 
 use super::changes;
 use super::output::Output;
@@ -119,12 +120,12 @@ impl How {
         }
         lock.require_activatable(bundle, self.force)?;
         if let Some(generation) = lock.already(bundle.name())? {
-            return Ok(done(&generation, "unchanged", output));
+            return Ok(done(&generation, None, "unchanged", output));
         }
         let message = self.message.as_deref();
         let generation = lock.record(Attempt { bundle, runtime: NO_RUNTIME, message, rollback })?;
         let note = rollback.map(|rollback| format!("back to {}", rollback.to)).unwrap_or_default();
-        Ok(done(&generation, &note, output))
+        Ok(done(&generation, None, &note, output))
     }
 }
 
@@ -161,11 +162,11 @@ pub(super) fn tell(activation: &Activation, start: Instant, output: &Output) -> 
     match activation {
         Activation::Unchanged { generation, report } => {
             proved(report, output);
-            done(generation, "unchanged", output)
+            done(generation, Some(report), "unchanged", output)
         }
         Activation::Activated { generation, report, .. } => {
             proved(report, output);
-            done(generation, &took, output)
+            done(generation, Some(report), &took, output)
         }
         Activation::Restored { failed, again, why } => {
             let runs = match again {
@@ -231,7 +232,10 @@ pub(super) fn proved(report: &proof::Report, output: &Output) {
     let proved = report.having(Verdict::Proved).filter(own).map(|c| format!("{} {}", c.service, c.text));
     let proved: Vec<String> = proved.collect();
     output.line("proof", &if proved.is_empty() { "every service is well".into() } else { proved.join("  ") });
-    let notes = report.checks.iter().filter(|c| matches!(c.verdict, Verdict::Note | Verdict::Hoping(_)));
+    let notes = report
+        .checks
+        .iter()
+        .filter(|c| matches!(c.verdict, Verdict::Note | Verdict::Hoping(_) | Verdict::Dead));
     for note in notes {
         output.line("note", &format!("{} {}", note.service, note.text));
     }
@@ -241,12 +245,33 @@ pub(super) fn proved(report: &proof::Report, output: &Output) {
     }
 }
 
-/// Says what is current now.
-fn done(generation: &Generation, note: &str, output: &Output) -> ExitCode {
+/// Says what is current now, and by which proof.
+fn done(generation: &Generation, report: Option<&proof::Report>, note: &str, output: &Output) -> ExitCode {
     if output.json {
-        output.json(generation);
+        output.json(&Done { generation, checks: report });
     }
     let text = format!("generation {:<12} {}  {note}", generation.number, generation.bundle);
     output.line("current", text.trim_end());
-    ExitCode::SUCCESS
+    let dead = report.into_iter().flat_map(|report| report.having(Verdict::Dead));
+    let dead: Vec<&str> = dead.map(|check| check.service.as_str()).collect();
+    if dead.is_empty() {
+        return ExitCode::SUCCESS;
+    }
+    if !output.json {
+        let profile = generation.bundle.name();
+        output.error(&anyhow::anyhow!(
+            "{} ran neither before nor after: what this generation means for it is not proved\n   \
+             = remove the cause and run `monprov switch {profile}` again; `monprov status {profile}` says more",
+            dead.join(", ")
+        ));
+    }
+    ExitCode::from(exit::FAILED)
+}
+
+#[derive(Serialize)]
+struct Done<'a> {
+    #[serde(flatten)]
+    generation: &'a Generation,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    checks: Option<&'a proof::Report>,
 }

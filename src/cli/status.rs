@@ -59,6 +59,8 @@ fn json(status: &Found) -> serde_json::Value {
         "profile": status.profile,
         "current": status.current,
         "interrupted": status.interrupted,
+        "runs": status.runs,
+        "changing": status.changing,
         "services": status.services,
         "checks": status.proof,
         "changed_files": status.changed.iter().map(ToString::to_string).collect::<Vec<_>>(),
@@ -73,9 +75,18 @@ fn print(status: &Found, output: &Output) {
         Some(one) => output.line("current", &format!("{profile} generation {}  {}", one.number, one.bundle)),
         None => output.line("current", &format!("{profile}: nothing runs")),
     }
+    if status.changing {
+        output.line("found", &format!("another run is changing `{profile}`"));
+    }
     if let Some(one) = &status.interrupted {
+        let runs = |(service, generation): (&String, &Option<u64>)| match generation {
+            Some(number) => format!("{service} runs generation {number}"),
+            None => format!("which one {service} runs can't be told"),
+        };
+        let runs: Vec<String> = status.runs.iter().map(runs).collect();
+        let runs = if runs.is_empty() { String::new() } else { format!("; {}", runs.join(", ")) };
         let text = format!(
-            "generation {} ({}) was cut short: `monprov switch {profile}` finishes, `monprov rollback {profile}` undoes it",
+            "generation {} ({}) was cut short{runs}: `monprov switch {profile}` finishes, `monprov rollback {profile}` undoes it",
             one.number, one.bundle
         );
         output.line("found", &text);

@@ -1,10 +1,12 @@
 //! From a bundle in the store to the running stack: which runtime carries it, today's secrets,
 //! and the sequence of [`crate::activate`].
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::{Failure, Options, Report, resolve_secrets};
 use crate::activate::compose::Compose;
+use crate::activate::interrupted::{Side, Undone};
 use crate::activate::process::ProcessRuntime;
 use crate::activate::proof;
 use crate::activate::sequence::{Activation, Activator, Error, Outlook, Request, Say};
@@ -14,7 +16,7 @@ use crate::bundle::manifest::Manifest;
 use crate::diagnostic::has_errors;
 use crate::project::Project;
 use crate::secret::{self, HandOver, Resolved};
-use crate::store::{Difference, Generation, ProfileLock, Rollback, Store, StorePath};
+use crate::store::{Difference, Generation, NO_RUNTIME, Outcome, ProfileLock, Rollback, Store, StorePath};
 
 /// What is to become of a profile.
 #[derive(Debug)]
@@ -42,15 +44,14 @@ pub fn activate(
     say: &mut Say<'_>,
 ) -> Result<Activation, Failure> {
     let (bundle, runtime, secrets) = prepare(project, lock, change, options, true)?;
-    let resolve = |manifest: &Manifest| {
-        resolve(project, manifest, options, true).map_err(|failure| match failure {
-            Failure::Refused(report) => {
-                let messages: Vec<_> = report.findings.iter().map(|f| f.message.clone()).collect();
-                messages.join("\n")
-            }
-            Failure::Failed(error) => error.to_string(),
-        })
-    };
+    let resolve = |manifest: &Manifest| resolve_again(project, manifest, options);
+    if let Some(former) = former_project(lock, &bundle)? {
+        let own = Compose::project(&bundle);
+        let text = format!(
+            "Compose project {former} → {own}: its containers are replaced, its volumes ({former}_…) stay as they are"
+        );
+        say("project", &text);
+    }
     let request = Request {
         bundle: &bundle,
         secrets: secrets.as_ref(),
@@ -61,6 +62,22 @@ pub fn activate(
     let mut activator =
         Activator { lock, runtime: &*runtime, resolve: &resolve, deadline: change.deadline, say };
     activator.activate(&request).map_err(failure)
+}
+
+/// Brings back what ran before runs that were killed; `None` where there is none of either.
+pub fn undo(
+    project: &Project,
+    lock: &mut ProfileLock,
+    options: &Options,
+    say: &mut Say<'_>,
+) -> Result<Option<Undone>, Failure> {
+    let (Some(_), Some(current)) = (lock.interrupted()?, lock.store().current(lock.profile())?) else {
+        return Ok(None);
+    };
+    let bundle = Bundle::open(lock.store().path_of(&current.bundle))?;
+    let runtime = runtime(lock.store(), &bundle)?;
+    let resolve = |manifest: &Manifest| resolve_again(project, manifest, options);
+    Activator { lock, runtime: &*runtime, resolve: &resolve, deadline: DEADLINE, say }.undo().map_err(failure)
 }
 
 /// What [`activate`] would do. Touches nothing.
@@ -88,6 +105,7 @@ fn prepare(
 ) -> Result<Prepared, Failure> {
     lock.require_activatable(change.bundle, change.force)?;
     let bundle = Bundle::open(change.bundle.clone())?;
+    require_same_runtime(lock, &bundle)?;
     let runtime = runtime(lock.store(), &bundle)?;
     let secrets = match options.secrets {
         true => Some(resolve(project, &bundle.manifest, options, generate)?),
@@ -111,10 +129,15 @@ fn resolve(
     Ok(resolved)
 }
 
+/// The same for a way back, on which there is nobody to show findings to.
+fn resolve_again(project: &Project, manifest: &Manifest, options: &Options) -> Result<Resolved, String> {
+    resolve(project, manifest, options, true).map_err(|failure| failure.to_string())
+}
+
 /// The runtime that a bundle was built for.
 fn runtime(store: &Store, bundle: &Bundle) -> Result<Box<dyn Runtime>, Failure> {
     match bundle.manifest.runtime.as_str() {
-        "compose" => Ok(Box::new(Compose::new(store.directory(), &Compose::project(bundle))?)),
+        "compose" => Ok(Box::new(Compose::new(store.directory(), projects(store, bundle)?)?)),
         "process" => Ok(Box::new(ProcessRuntime::new(store.directory(), &bundle.manifest.profile))),
         other => Err(anyhow::anyhow!(
             "{} is for the runtime `{other}`, which this monprov does not know: use a newer one, or set \
@@ -123,6 +146,48 @@ fn runtime(store: &Store, bundle: &Bundle) -> Result<Box<dyn Runtime>, Failure> 
         )
         .into()),
     }
+}
+
+/// What another runtime carries would run on beside the new.
+fn require_same_runtime(lock: &ProfileLock, bundle: &Bundle) -> Result<(), Failure> {
+    let (store, profile) = (lock.store(), lock.profile());
+    let (Some(_), Some(current)) = (store.live(profile)?, store.current(profile)?) else { return Ok(()) };
+    let (runs, wanted) = (&current.runtime, &bundle.manifest.runtime);
+    if runs == NO_RUNTIME || runs == wanted {
+        return Ok(());
+    }
+    Err(anyhow::anyhow!(
+        "generation {} of `{profile}` runs under `{runs}`, and this bundle is for `{wanted}`: `monprov down {profile}` \
+         ends what runs, then run this again",
+        current.number
+    )
+    .into())
+}
+
+/// The Compose project of what runs, where the bundle has another.
+fn former_project(lock: &ProfileLock, bundle: &Bundle) -> Result<Option<String>, Failure> {
+    let store = lock.store();
+    let live = store.live(lock.profile())?;
+    let (true, Some(live)) = (bundle.manifest.runtime == "compose", live) else { return Ok(None) };
+    let former = Compose::project(&Bundle::open(live)?);
+    Ok((former != Compose::project(bundle)).then_some(former))
+}
+
+/// The Compose projects in which something of the profile may run: that of the bundle, and
+/// those of what was activated last and of runs that were killed.
+fn projects(store: &Store, bundle: &Bundle) -> Result<BTreeSet<String>, Failure> {
+    let profile = &bundle.manifest.profile;
+    let mut projects = BTreeSet::from([Compose::project(bundle)]);
+    let mut generations = store.generations(profile)?;
+    generations.retain(|one| one.outcome == Outcome::Pending);
+    for one in store.current(profile)?.into_iter().chain(generations) {
+        if let Some(other) = store.get(&one.bundle)?.map(Bundle::open).transpose()?
+            && other.manifest.runtime == bundle.manifest.runtime
+        {
+            projects.insert(Compose::project(&other));
+        }
+    }
+    Ok(projects)
 }
 
 /// Hands rotated secrets to what runs of a bundle.
@@ -164,8 +229,13 @@ pub struct Status {
     pub profile: String,
     /// The last generation that was proved; `None` before the first, and after `down`.
     pub current: Option<Generation>,
-    /// Whose run was killed, and what runs is not known until the next command that changes it.
+    /// Whose run was killed; the next command that changes something settles that.
     pub interrupted: Option<Generation>,
+    /// Another run is at it just now.
+    pub changing: bool,
+    /// The generation that each service runs for which that one and the current one differ;
+    /// `None` where nobody can tell.
+    pub runs: BTreeMap<String, Option<u64>>,
     pub bundle: Option<Bundle>,
     pub services: Observed,
     pub proof: proof::Report,
@@ -193,18 +263,22 @@ pub fn status(project: &Project, profile: &str, options: &Options) -> Result<Sta
     let mut status = Status {
         profile: profile.to_owned(),
         current: current.filter(|_| live.is_some()),
+        changing: false,
         interrupted,
+        runs: BTreeMap::new(),
         bundle: None,
         services: Observed::default(),
         proof: proof::Report::default(),
         changed: vec![],
         secrets: Ok(vec![]),
     };
+    let pending = |one: &Generation| one.outcome == Outcome::Pending;
+    status.changing = status.interrupted.is_none() && store.generations(profile)?.iter().any(pending);
     let wanted = status.current.as_ref().map(|current| store.path_of(&current.bundle)).or(live);
     let Some(path) = wanted else { return Ok(status) };
     status.changed = store.verify(&path)?;
     let bundle = Bundle::open(path)?;
-    if bundle.manifest.runtime != crate::store::NO_RUNTIME {
+    if bundle.manifest.runtime != NO_RUNTIME {
         let runtime = runtime(&store, &bundle)?;
         let client = crate::activate::http::Client::new()?;
         let prover = proof::Prover {
@@ -214,6 +288,13 @@ pub fn status(project: &Project, profile: &str, options: &Options) -> Result<Sta
             deadline: DEADLINE,
         };
         (status.services, status.proof) = prover.report(&bundle)?;
+        if let (Some(cut), Some(current)) = (&status.interrupted, &status.current)
+            && let Some(new) = store.get(&cut.bundle)?
+        {
+            let number = |side: Side| if side == Side::New { cut.number } else { current.number };
+            let sides = prover.sides(&bundle, &Bundle::open(new)?)?;
+            status.runs = sides.into_iter().map(|(name, side)| (name, side.map(number))).collect();
+        }
     }
     status.secrets = rotated(project, &store, &bundle.manifest, options);
     status.bundle = Some(bundle);

@@ -13,6 +13,7 @@ use super::{Failure, Loaded, load_using};
 use crate::bundle::manifest::sha256;
 use crate::compiled;
 use crate::diagnostic::{Finding, has_errors};
+use crate::plugin::codes::{M703, M704};
 use crate::plugin::{self, Limits, Plugin, Unloaded, component, policy, thresholds};
 use crate::profile::Profile;
 use crate::profile::settings;
@@ -91,12 +92,18 @@ pub fn cost(project: &Project, profile: &str, file: &[u8]) -> Result<Cost, Failu
         let report = super::Report { findings, ..report };
         return Err(Failure::Refused(Box::new(report)));
     };
-    let calls = ALERTS.map(|alerts| {
+    let mut calls = vec![];
+    for alerts in ALERTS {
         let stack = repeated(&stack, alerts);
-        let (took, fuel) = fastest(|| call(plugin, &profile, stack.clone()));
-        (alerts, took, fuel)
-    });
-    Ok(Cost { compile, load: took, calls: calls.into() })
+        let (took, (fuel, findings)) = fastest(|| call(plugin, &profile, stack.clone()));
+        // What it finds is its work; what went wrong with it is no measure.
+        let failed: Vec<_> = findings.into_iter().filter(|f| f.code == &M703 || f.code == &M704).collect();
+        if !failed.is_empty() {
+            return Err(Failure::Refused(Box::new(super::Report { findings: failed, ..report })));
+        }
+        calls.push((alerts, took, fuel));
+    }
+    Ok(Cost { compile, load: took, calls })
 }
 
 fn code(state: &Path, name: &str, file: &[u8], settings: &settings::Plugin) -> anyhow::Result<Arc<Vec<u8>>> {
@@ -105,11 +112,12 @@ fn code(state: &Path, name: &str, file: &[u8], settings: &settings::Plugin) -> a
     compiled::code(state, &[(name, file)])?.pop().context("no code was made")?.map_err(why)
 }
 
-/// Everything that a build does with one plugin; the fuel used.
-fn call(plugin: &Plugin, profile: &Profile, mut stack: Stack) -> u64 {
+/// Everything that a build does with one plugin: the fuel used, and what was found.
+fn call(plugin: &Plugin, profile: &Profile, mut stack: Stack) -> (u64, Vec<Finding>) {
     let (_, changed) = thresholds::adjust(&[vec![plugin]], profile, &mut stack);
     let judged = policy::judge(&[plugin], profile, &stack);
-    [changed.fuel, judged.fuel].iter().flat_map(BTreeMap::values).sum()
+    let fuel = [&changed.fuel, &judged.fuel].into_iter().flat_map(BTreeMap::values).sum();
+    (fuel, changed.findings.into_iter().chain(judged.findings).collect())
 }
 
 /// A stack whose first rule stands there many times, by other names.

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Failure, Options, Report, activate, load, resolve_secrets};
 use crate::activate::Bundle;
+use crate::activate::interrupted::Undone;
 use crate::activate::sequence::Say;
 use crate::activate::sync::Sync;
 use crate::diagnostic::has_errors;
@@ -106,6 +107,14 @@ pub fn sync(
         Mode::DryRun => None,
         _ => Some(store.lock_profile(profile, Busy::Wait(&mut wait))?),
     };
+    let mut lock = lock;
+    if let (Some(lock), Mode::Act) = (&mut lock, mode)
+        && let Some(Undone { cut, why, .. }) = activate::undo(project, lock, options, say)?
+        && !why.is_empty()
+    {
+        let (number, why) = (cut.number, why.join("; "));
+        return Err(anyhow::anyhow!("generation {number} was cut short and can't be undone: {why}").into());
+    }
     let current = store.current(profile)?.ok_or_else(|| {
         anyhow::anyhow!("nothing of `{profile}` was activated: there is no service to hand secrets to")
     })?;

@@ -165,9 +165,14 @@ pub fn compose(
     yaml::document(&comment, &compose)
 }
 
-/// A service's part of the file, without the label that is made from it.
+/// A service's part of the file, without the label that is made from it. Under another project
+/// it is another container, so a project of the profile's own choice is part of it.
 pub fn definition(stack: &Stack, service: &Service, command: &Command) -> Result<String, Error> {
-    yaml::body(&container(stack, service, command, None))
+    let body = yaml::body(&container(stack, service, command, None))?;
+    Ok(match stack.project == format!("monprov-{}", stack.name) {
+        true => body,
+        false => format!("{body}# project {}\n", stack.project),
+    })
 }
 
 /// The variable in which Compose finds a secret that may stand in a container's environment:

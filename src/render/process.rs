@@ -9,7 +9,8 @@
 //!   args         its arguments
 //!   environment  variables with plain values, added to the supervisor's PATH and HOME
 //!   secret_environment  variables by the file whose content is their value
-//!   health       { http: URL that answers 200 } or { command: [… that exits 0] }, if any
+//!   health       { http: URL that answers 200 } or { command: [… that exits 0] }, if any, with
+//!                the interval, timeout, retries and start_period that the profile sets
 //!   port         the port that it listens on, of the loopback address, if any
 //!   after        processes that must be healthy first
 //!   directories  to be there before it starts
@@ -24,7 +25,8 @@ use serde::{Deserialize, Serialize};
 
 use super::Error;
 use super::command::Command;
-use crate::stack::{Service, Stack};
+use crate::profile::units::Duration;
+use crate::stack::{self, Service, Stack};
 
 /// The version of the format.
 pub const VERSION: u32 = 1;
@@ -49,7 +51,7 @@ pub struct Process {
     #[serde(default)]
     pub secret_environment: BTreeMap<String, String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub health: Option<HealthCheck>,
+    pub health: Option<Health>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub port: Option<u16>,
     #[serde(default)]
@@ -58,6 +60,21 @@ pub struct Process {
     pub directories: Vec<String>,
     #[serde(default)]
     pub required: bool,
+}
+
+/// How a process is seen to be well. What the profile leaves open is the supervisor's to choose.
+#[derive(Debug, Clone, Serialize, Deserialize, PartialEq)]
+pub struct Health {
+    #[serde(flatten)]
+    pub check: HealthCheck,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interval: Option<Duration>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<Duration>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retries: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_period: Option<Duration>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize, PartialEq)]
@@ -94,11 +111,13 @@ impl Process {
 fn one(stack: &Stack, service: &Service, command: &Command) -> Process {
     let (program, subcommand) = command.program.split_first().map_or(("", [].as_slice()), |(p, s)| (p, s));
     let file = |name: &String| stack.runtime.secret_path(&stack.name, &service.name, name);
-    let health = match (&command.health, service.health.command.as_slice()) {
+    let check = match (&command.health, service.health.command.as_slice()) {
         (Some(url), _) => Some(HealthCheck::Http(url.clone())),
         (None, []) => None,
         (None, own) => Some(HealthCheck::Command(own.to_vec())),
     };
+    let stack::Health { interval, timeout, retries, start_period, .. } = service.health;
+    let health = check.map(|check| Health { check, interval, timeout, retries, start_period });
     Process {
         name: service.name.clone(),
         program: program.to_owned(),

@@ -248,6 +248,98 @@ fn a_stack_lives_through_everything_on_a_real_engine() {
     assert!(failed.stderr.contains("start Docker"), "{}", failed.stderr);
 }
 
+/// Under Compose nothing of ours lives on that could settle it: `status` says which service runs
+/// what, and whatever acts next settles it.
+#[test]
+fn killed_between_two_reloads_it_says_which_half_is_new() {
+    let mut stack = Stack::new();
+    let routed = |threshold, severity: &str| {
+        profile(threshold)
+            + &format!(
+                "[channels.pager.webhook]\nurl = \"http://127.0.0.1:1/pager\"\n\
+                 [routes.pager]\nmatch = {{ severity = \"{severity}\" }}\nchannel = \"pager\"\n"
+            )
+    };
+    stack.switch(&routed(100, "warning")).succeeds();
+    let before = stack.containers();
+    stack.project.write("profiles/prod.toml", routed(500, "critical"));
+    let own: Command = stack.project.command("switch prod --oracle off".split_whitespace());
+    let mut child = stack.engine.enter(&own).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
+    assert!(lines.any(|line| line.starts_with("live")));
+    // It asks the engine now, and has told nobody to reload.
+    kill_what_it_entered(child.id());
+    child.wait().unwrap();
+    let old = "prometheus_tsdb_head_series > 100";
+    assert_eq!(stack.expression(), old);
+    stack.engine.docker(&[
+        "exec",
+        "monprov-prod_alertmanager_1",
+        "wget",
+        "-q",
+        "-O",
+        "-",
+        "--post-data=",
+        "http://127.0.0.1:9093/-/reload",
+    ]);
+
+    let status = stack.monprov("status prod").exits(1);
+    let seen = "was cut short; alertmanager runs generation 2, prometheus runs generation 1: `monprov switch prod` \
+                finishes, `monprov rollback prod` undoes it";
+    assert!(status.stderr.contains(seen), "{}", status.stderr);
+    let told: Value = serde_json::from_str(&stack.monprov("status prod --json").stdout).unwrap();
+    assert_eq!(told[0]["runs"], serde_json::json!({ "alertmanager": 2, "prometheus": 1 }));
+
+    // Also what is about something else.
+    stack.project = std::mem::replace(&mut stack.project, Project::empty()).env("TOKEN", "second-token");
+    let synced = stack.monprov("secrets sync prod").succeeds();
+    assert!(synced.stderr.contains("generation 1 is brought back"), "{}", synced.stderr);
+    assert_eq!(stack.expression(), old);
+    let changed: Vec<String> = stack.containers().into_iter().filter(|c| !before.contains(c)).collect();
+    assert!(changed.len() == 1 && changed[0].starts_with("reader "), "{changed:?}");
+    stack.monprov("status prod").succeeds();
+    stack.monprov("switch prod --oracle off").succeeds();
+    assert_eq!(stack.expression(), "prometheus_tsdb_head_series > 500");
+}
+
+/// Compose itself would leave the containers of the old name running, and their ports taken.
+#[test]
+fn a_renamed_project_takes_the_place_of_the_old_one() {
+    let stack = Stack::new();
+    let named = |project: &str, threshold| {
+        profile(threshold).replace("[stack]\n", &format!("[stack]\nproject = \"{project}\"\n"))
+    };
+    let projects = || {
+        let format = "{{.Label \"com.docker.compose.project\"}}";
+        let all = stack.engine.docker(&["ps", "--all", "--format", format]);
+        all.lines().map(str::to_owned).collect::<std::collections::BTreeSet<_>>()
+    };
+    let only = |project: &str| std::collections::BTreeSet::from([project.to_owned()]);
+    stack.switch(&profile(100)).succeeds();
+    assert_eq!(projects(), only("monprov-prod"));
+    let renamed = stack.switch(&named("watch", 500)).succeeds();
+    let said =
+        "Compose project monprov-prod → watch: its containers are replaced, its volumes (monprov-prod_…)";
+    assert!(renamed.stderr.contains(said), "{}", renamed.stderr);
+    assert_eq!(projects(), only("watch"));
+    assert_eq!(stack.services(), ["alertmanager", "opened", "prometheus", "reader"]);
+    stack.monprov("status prod").succeeds();
+
+    // A failure brings the old name back.
+    let ill = named("other", 700)
+        .replace("[services.alertmanager]", "[services.alertmanager]\nargs = ['--log.level=loud']");
+    stack.switch(&ill).exits(5);
+    assert_eq!((projects(), stack.expression()), (only("watch"), "prometheus_tsdb_head_series > 500".into()));
+    stack.monprov("rollback prod").succeeds();
+    assert_eq!(
+        (projects(), stack.expression()),
+        (only("monprov-prod"), "prometheus_tsdb_head_series > 100".into())
+    );
+    assert!(stack.engine.docker(&["volume", "ls"]).contains("watch_prometheus-data"));
+    stack.monprov("down prod").succeeds();
+    assert_eq!(stack.services(), [""; 0]);
+}
+
 /// The `docker-compose` that a killed run has started may go on for a while.
 #[test]
 fn killed_at_random_instants_it_is_settled_by_the_next() {

@@ -135,10 +135,12 @@ fn a_disk_that_fills_up_and_stays_full_restores_what_ran() {
     assert!(said.contains("generation 1 runs again"), "{said}");
     assert_eq!(std::fs::read_link(&live).unwrap(), before, "{said}");
     assert_eq!(stack.expression(), "prometheus_tsdb_head_series > 100");
-    // What could not be written down is not forgotten.
-    let status = run("status dev").exits(1);
-    assert!(status.stderr.contains("generation 2"), "{}", status.stderr);
-    assert!(status.stderr.contains("was cut short"), "{}", status.stderr);
+    // What could not be written down is not forgotten; nor can the supervisor write it.
+    stack.up.until_printed("failed    ");
+    wait_for(GENEROUS, "what `status` says", || {
+        let status = run("status dev").exits(1);
+        (status.stderr.contains("generation 2") && status.stderr.contains("was cut short")).then_some(())
+    });
 
     // With room, and nobody who lies, the next one works.
     std::fs::remove_file(&ballast).unwrap();

@@ -1,4 +1,5 @@
-//! A switch that is killed: whatever it left, the next one finishes or undoes it.
+//! A switch that is killed. The `monprov up` that runs the stack brings back what ran before;
+//! where it can't, `status` says what is where, and the next command finishes or undoes it.
 
 use std::io::{BufRead as _, BufReader};
 use std::os::unix::process::ExitStatusExt as _;
@@ -9,7 +10,7 @@ use regex::Regex;
 use serde_json::Value;
 
 use super::{Profile, Stack};
-use crate::support::crash;
+use crate::support::{GENEROUS, crash, wait_for};
 
 pub(super) const OLD: (u32, &str) = (100, "warning");
 pub(super) const NEW: (u32, &str) = (500, "critical");
@@ -44,31 +45,30 @@ fn in_text(rules: &str, routes: &str) -> (u32, String) {
     (find("head_series > ([0-9]+)", rules).parse().unwrap(), find("severity=\"([a-z]+)\"", routes))
 }
 
-/// Each program runs the whole of one of the two, and `status` tells the truth.
+/// With nobody's help the running stack is, a moment later, wholly one of the two, and `status`
+/// says which.
 #[track_caller]
-pub(super) fn is_settled(stack: &Stack, [old, new]: [(u32, &str); 2], at: &str) {
-    let (threshold, severity) = runs(stack);
-    assert!([old.0, new.0].contains(&threshold), "killed at {at}: {threshold}");
-    assert!([old.1, new.1].contains(&severity.as_str()), "killed at {at}: {severity}");
-
-    let status = stack.project().run("status dev --json");
-    let found: Value = serde_json::from_str(&status.stdout).unwrap();
-    let found = &found[0];
-    assert_eq!(found["well"], status.code == 0, "killed at {at}: {found}");
-    let mut checks = found["checks"].as_array().unwrap().iter();
-    let drifted = checks.any(|check| check["verdict"] == "wrong");
-    if status.code == 0 {
-        assert!(found["interrupted"].is_null() && !drifted, "killed at {at}: {found}");
-        // Then what is called current is what runs.
-        let of = |file: &str| {
-            let bundle = found["current"]["bundle"].as_str().unwrap();
-            stack.project().read(&format!(".monprov/store/{bundle}/{file}"))
-        };
-        let current = in_text(&of("prometheus/rules/default.yml"), &of("alertmanager/alertmanager.yml"));
-        assert_eq!((threshold, severity), current, "killed at {at}");
-    } else {
-        assert!(!found["interrupted"].is_null() || drifted, "killed at {at}: {found}");
-    }
+pub(super) fn is_settled(stack: &Stack, versions: [(u32, &str); 2], at: &str) {
+    let found = wait_for(GENEROUS, &format!("settled stack, killed at {at}"), || {
+        // Whoever holds the lock is not done yet.
+        let lock = stack.project().path(".monprov/generations/dev");
+        let lock = std::fs::File::open(lock).unwrap();
+        rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockShared).ok()?;
+        drop(lock);
+        let status = stack.project().run("status dev --json");
+        let found: Value = serde_json::from_str(&status.stdout).unwrap();
+        assert_eq!(found[0]["well"], status.code == 0, "killed at {at}: {found}");
+        (status.code == 0).then(|| found[0].clone())
+    });
+    assert!(found["interrupted"].is_null(), "killed at {at}: {found}");
+    let of = |file: &str| {
+        let bundle = found["current"]["bundle"].as_str().unwrap();
+        stack.project().read(&format!(".monprov/store/{bundle}/{file}"))
+    };
+    let current = in_text(&of("prometheus/rules/default.yml"), &of("alertmanager/alertmanager.yml"));
+    let runs = runs(stack);
+    assert_eq!(runs, current, "killed at {at}");
+    assert!(versions.iter().any(|v| runs == (v.0, v.1.to_owned())), "killed at {at}: {runs:?}");
 }
 
 /// All generations are there, none is open, and nothing lies around.
@@ -147,7 +147,7 @@ fn at_200_random_instants_loses_nothing() {
     whole.sort_unstable();
     let whole = whole[2];
 
-    let (mut at, mut within, mut cut_short) = (0, 0, 0);
+    let (mut at, mut within) = (0, 0);
     for round in 0..200 {
         let after = random.u64(..whole);
         let mut command = activate(&stack, &bundles[1 - at]);
@@ -159,11 +159,11 @@ fn at_200_random_instants_loses_nothing() {
 
         // Either way out works: on, or back.
         at = random.usize(..2);
-        let next = stack.project().output(activate(&stack, &bundles[at])).succeeds();
-        cut_short += u32::from(next.stderr.contains("was cut short"));
+        stack.project().output(activate(&stack, &bundles[at])).succeeds();
         let (threshold, severity) = [OLD, NEW][at];
         assert_eq!(runs(&stack), (threshold, severity.to_owned()), "round {round}");
     }
+    let cut_short = stack.up.output().matches("was cut short").count();
     eprintln!(
         "a whole switch takes {whole} µs; {within} of 200 died in it, {cut_short} while it changed things"
     );
@@ -175,7 +175,6 @@ fn at_200_random_instants_loses_nothing() {
 #[test]
 fn after_every_line_that_it_prints_is_settled_by_the_next() {
     let stack = Stack::start();
-    let mut cut_short = 0;
     for (round, until) in ["plan", "live", "reload", "proof", "current"].into_iter().enumerate() {
         let round = u32::try_from(round).unwrap();
         let (old, new) = if round == 0 { (100, 1000) } else { (5000 + round - 1, 1000 + round) };
@@ -189,13 +188,13 @@ fn after_every_line_that_it_prints_is_settled_by_the_next() {
         child.wait().unwrap();
         is_settled(&stack, [old, new], until);
 
-        let switched = stack.switch(&profile((5000 + round, "warning")), "").succeeds();
-        cut_short += u32::from(switched.stderr.contains("was cut short"));
+        stack.switch(&profile((5000 + round, "warning")), "").succeeds();
         assert_eq!(stack.expression(), format!("prometheus_tsdb_head_series > {}", 5000 + round));
         stack.is_well();
         assert!(!stack.outcomes().contains(&"pending".to_owned()));
     }
-    assert!(cut_short > 0, "no round was killed within the switch");
+    let said = stack.up.output();
+    assert!(said.contains("was cut short"), "no round was killed within the switch: {said}");
 }
 
 #[test]
@@ -210,14 +209,66 @@ fn can_be_undone_by_a_rollback() {
     });
     child.kill().unwrap();
     child.wait().unwrap();
+    // Nobody believes Prometheus now, so it stays to be settled.
+    stack.up.until_printed("generation 1 is not restored: prometheus answered the reload, but none happened");
     stack.lie(false);
     let status = stack.project().run("status dev").exits(1);
-    assert!(status.stderr.contains("generation 2"), "{}", status.stderr);
-    assert!(status.stderr.contains("was cut short"), "{}", status.stderr);
+    let seen = "was cut short; prometheus runs generation 1: `monprov switch dev` finishes";
+    assert!(status.stderr.contains(seen), "{}", status.stderr);
     let back = stack.project().run("rollback dev").succeeds();
     assert!(back.stderr.contains("was cut short"), "{}", back.stderr);
     assert_eq!(stack.expression(), "prometheus_tsdb_head_series > 100");
     stack.is_well();
     // It stays undone.
     stack.project().run("switch dev --oracle off").exits(3);
+}
+
+/// Alertmanager has taken the new bundle over and Prometheus has not.
+#[test]
+fn between_two_reloads_leaves_no_half_switched_stack() {
+    let stack = Stack::start();
+    let before = stack.processes();
+    stack.project().write(".monprov/hold-prometheus", "");
+    stack.write(&profile(NEW));
+    let mut child = stack.project().command(["switch", "dev", "--oracle", "off"]).spawn().unwrap();
+    wait_for(GENEROUS, "Alertmanager with the new routes", || {
+        (runs(&stack) == (OLD.0, NEW.1.to_owned())).then_some(())
+    });
+    let status = stack.project().run("status dev");
+    assert!(status.stderr.contains("another run is changing `dev`"), "{}", status.stderr);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    std::fs::remove_file(stack.project().path(".monprov/hold-prometheus")).unwrap();
+
+    is_settled(&stack, [OLD, OLD], "between two reloads");
+    stack.up.until_printed("restored  generation 1 runs again, proved");
+    let list = stack.generations();
+    let cut = list["generations"].as_array().unwrap().iter().find(|one| one["number"] == 2).unwrap();
+    assert_eq!((&cut["outcome"], &cut["rejected"]), (&"restored".into(), &Value::Null));
+    assert_eq!(cut["reason"], "its run was killed; generation 1 was restored");
+    assert_eq!(stack.processes(), before);
+    stack.project().run("switch dev --oracle off").succeeds();
+    assert_eq!(runs(&stack), (NEW.0, NEW.1.to_owned()));
+    nothing_is_lost(&stack);
+}
+
+/// Ctrl-C while a service is still waited for: the stack ends, and with it all that was begun.
+#[test]
+fn its_own_activation_is_ended_by_up_itself() {
+    let (project, _) = Stack::project_of_its_own();
+    let text = project.read("profiles/dev.toml");
+    let never = "[services.never]\nprogram = \"sh\"\nargs = [\"-c\", \"exec sleep 100000\"]\n\
+                 health = { command = [\"false\"] }\n";
+    project.write("profiles/dev.toml", text + never);
+    let mut up = crate::support::up::Up::start(project);
+    up.until_printed("live      generation nothing → 1");
+    assert!(up.project.path(".monprov/secrets/dev/reader").exists());
+    assert_eq!(up.interrupt(), Some(0));
+    up.until_printed("secrets   wiped");
+    up.nothing_remains();
+    assert!(!up.project.path(".monprov/secrets/dev").exists());
+    let status = up.project.run("status dev").succeeds();
+    assert!(status.stderr.contains("dev: nothing runs"), "{}", status.stderr);
+    let list = up.project.run("generations dev --json").succeeds().stdout;
+    assert!(list.contains("\"failed\"") && !list.contains("\"pending\""), "{list}");
 }

@@ -35,3 +35,36 @@ fn about_an_annotation() {
     let more = "summary = \"{{ $value }} series\"\n".into();
     is_found_out(&Profile { more, ..Profile::default() });
 }
+
+/// What no target shows.
+#[test]
+fn about_relabelling() {
+    is_found_out(&relabelled());
+}
+
+fn relabelled() -> Profile {
+    let more = "[[scrapes.prometheus.metric_relabel]]\nsource_labels = [\"__name__\"]\n\
+                regex = \"go_.*\"\naction = \"drop\"\n";
+    Profile { more: more.into(), ..Profile::default() }
+}
+
+/// The proxy says in the metrics that the last reload has just succeeded. What the daemons print
+/// of their configuration and rules gives it away.
+#[test]
+fn with_forged_metrics() {
+    let stack = Stack::start();
+    stack.lie(true);
+    stack.project().write(".monprov/forge", "");
+    for (change, seen) in [
+        (Profile { threshold: 500, ..Profile::default() }, "prometheus runs other rules: `Load`"),
+        (relabelled(), "prometheus runs another configuration: scrape_configs[0].metric_relabel_configs"),
+        (
+            Profile { severity: "critical", ..Profile::default() },
+            "alertmanager runs another configuration: route.routes[0].matchers[0]",
+        ),
+    ] {
+        let failed = stack.switch(&change, "").exits(5);
+        assert!(failed.stderr.contains(seen), "{}", failed.stderr);
+        stack.is_well();
+    }
+}

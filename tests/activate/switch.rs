@@ -92,8 +92,8 @@ fn a_service_that_dies_or_never_gets_well_is_undone() {
         "exec sleep 100000",
         "health = { command = [\"false\"], interval = \"1s\", start_period = \"1s\" }",
     );
-    let failed = stack.switch(&ill, "--deadline 5s").exits(5);
-    assert!(failed.stderr.contains("ill is starting"), "{}", failed.stderr);
+    let failed = stack.switch(&ill, "").exits(5);
+    assert!(failed.stderr.contains("ill is unhealthy"), "{}", failed.stderr);
     assert_eq!(stack.expression(), "prometheus_tsdb_head_series > 100");
     assert_eq!(stack.outcomes(), ["activated", "restored", "restored"]);
     stack.is_well();
@@ -140,6 +140,45 @@ fn secrets_sync_restarts_only_who_reads_them_at_the_start_and_makes_no_generatio
     assert_eq!(changed, ["reader"]);
     assert_eq!(stack.outcomes(), ["activated"]);
     stack.is_well();
+}
+
+/// Whether it read the new value then is known to the service alone.
+#[test]
+fn a_reload_that_can_not_be_proved_is_said_to_be_unproved() {
+    let mut stack = Stack::start();
+    let port = free_port();
+    let server = "import http.server as h, pathlib\n\
+        class S(h.BaseHTTPRequestHandler):\n    \
+            def do_GET(self):\n        \
+                self.send_response(200)\n        \
+                self.end_headers()\n    \
+            def do_POST(self):\n        \
+                pathlib.Path('reloaded').touch()\n        \
+                self.do_GET()\n\
+        h.HTTPServer(('127.0.0.1', PORT), S).serve_forever()";
+    let more = format!(
+        "[services.reloader]\nprogram = \"python3\"\nargs = [\"-c\", \"\"\"{}\"\"\"]\nport = {port}\n\
+         reload = \"/reload\"\nhealth.http = \"/\"\nsecret_files = {{ token = \"${{secret.token}}\" }}\n",
+        server.replace("PORT", &port.to_string())
+    );
+    let reloaded = Profile { more, ..Profile::default() };
+    stack.switch(&reloaded, "").succeeds();
+    let unproved = "reloader what it took over with its reload";
+    stack.up.project =
+        std::mem::replace(&mut stack.up.project, Project::empty()).env("TOKEN", "second-token");
+    let switched = stack.switch(&reloaded, "").succeeds();
+    assert!(switched.stderr.contains("reload    reloader ✓"), "{}", switched.stderr);
+    assert!(switched.stderr.contains(&format!("not provable: {unproved}")), "{}", switched.stderr);
+    assert!(stack.project().path(".monprov/reloaded").exists());
+
+    stack.up.project = std::mem::replace(&mut stack.up.project, Project::empty()).env("TOKEN", "third-token");
+    let switched = stack.switch(&reloaded, "--json").succeeds();
+    let told: serde_json::Value = serde_json::from_str(&switched.stdout).unwrap();
+    let check = serde_json::json!(
+        { "service": "reloader", "verdict": "unproved", "text": "what it took over with its reload" }
+    );
+    assert!(told["checks"].as_array().unwrap().contains(&check), "{told}");
+    assert_eq!(told["outcome"], "activated");
 }
 
 #[test]
@@ -267,6 +306,66 @@ fn a_service_that_falls_already_blocks_no_switch() {
     let more = falls.more + "[scrapes.gone]\ntargets = [\"127.0.0.1:1\"]\n";
     let switched = stack.switch(&Profile { more, ..Profile::default() }, "").succeeds();
     assert!(switched.stderr.contains("falls failed, as before: ended: exit code 1"), "{}", switched.stderr);
+}
+
+/// Whoever is on call must be able to switch all the same, and is told that it did not help.
+#[test]
+fn a_prometheus_that_is_dead_before_and_after_is_no_success() {
+    let stack = Stack::start();
+    let program = stack.project().path("bin/lying-prometheus");
+    let aside = stack.project().path("bin/aside");
+    std::fs::rename(&program, &aside).unwrap();
+    stack.project().write("bin/lying-prometheus", "#!/bin/sh\necho no space on the disk; exit 1\n");
+    std::fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let pid = stack.up.status().services["prometheus"].pid.unwrap();
+    let pid = rustix::process::Pid::from_raw(pid as i32).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+    stack.up.until_that("prometheus", "failed", |s| s.state == State::Restarting && s.restarts > 1);
+
+    let changed = Profile { severity: "critical", ..Profile::default() };
+    let switched = stack.switch(&changed, "").exits(1);
+    for line in [
+        "note      prometheus failed, as before: ended: exit code 1",
+        "current   generation 2",
+        "error: prometheus ran neither before nor after: what this generation means for it is not proved",
+    ] {
+        assert!(switched.stderr.contains(line), "{line} is not in\n{}", switched.stderr);
+    }
+    assert!(stack.alertmanager_config().contains("severity=\"critical\""));
+    assert_eq!(stack.outcomes(), ["activated", "activated"]);
+    stack.project().run("status dev").exits(1);
+
+    // Once the cause is gone, the same command proves it.
+    std::fs::rename(&aside, &program).unwrap();
+    stack.switch(&changed, "").succeeds();
+    stack.is_well();
+}
+
+#[test]
+fn what_another_runtime_carries_is_not_left_running_beside_the_new() {
+    let stack = Stack::start();
+    let other = "[stack]\nruntime = \"compose\"\n[services.one]\nimage = \"example/image:v1.0.0\"\n";
+    stack.project().write("profiles/dev.toml", other);
+    let built = stack.project().run("build dev --oracle off").succeeds();
+    let bundle = built.last_line().rsplit('/').next().unwrap().to_owned();
+    let refused = stack.project().run(&format!("activate {bundle}")).exits(1);
+    let remedy =
+        "generation 1 of `dev` runs under `process`, and this bundle is for `compose`: `monprov down dev`";
+    assert!(refused.stderr.contains(remedy), "{}", refused.stderr);
+}
+
+#[test]
+fn a_clean_stop_wipes_secrets() {
+    let mut stack = Stack::start();
+    assert!(stack.project().path(".monprov/secrets/dev/reader").exists());
+    assert_eq!(stack.up.interrupt(), Some(0));
+    assert!(!stack.project().path(".monprov/secrets/dev").exists());
+    let status = stack.project().run("status dev").succeeds();
+    assert!(status.stderr.contains("nothing runs"), "{}", status.stderr);
+    // And the next one starts what was current.
+    let Stack { up, .. } = stack;
+    let up = crate::support::up::Up::of("dev", up.project, &["--no-build"]);
+    up.until_printed("current   generation 2");
 }
 
 #[test]

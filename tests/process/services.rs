@@ -108,6 +108,38 @@ fn a_service_that_stops_answering_is_unhealthy_and_is_left_alone() {
     up.until("moody", State::Healthy);
 }
 
+/// As Docker does it: what the profile says of health checks holds here too.
+#[test]
+fn health_checks_follow_the_profile() {
+    let counts = |name: &str| format!("[\"sh\", \"-c\", \"echo >> asked-{name}; test -e ready-{name}\"]");
+    let service = |name: &str, health: &str| {
+        script(name, IDLE, &format!("health = {{ command = {}, {health} }}", counts(name)))
+    };
+    let up = Up::start(project(
+        &(service("late", "interval = \"200ms\", start_period = \"1s\", retries = 2")
+            + &service("rare", "interval = \"1h\"")
+            + &script("slow", IDLE, "health = { command = [\"sleep\", \"100009\"], timeout = \"300ms\" }")),
+    ));
+    // Not well in time, and so unhealthy; well all the same if it gets so later.
+    let late = up.until("late", State::Unhealthy);
+    assert!(late.started.unwrap() + 1000 <= late.since, "{late:?}");
+    up.project.write(".monprov/ready-late", "");
+    up.until("late", State::Healthy);
+    std::fs::remove_file(up.project.path(".monprov/ready-late")).unwrap();
+    up.until("late", State::Unhealthy);
+    // Asked until it is well, and then once an hour.
+    up.project.write(".monprov/ready-rare", "");
+    up.until("rare", State::Healthy);
+    let asked = || up.project.read(".monprov/asked-rare").len();
+    let before = asked();
+    up.until_that("slow", "too slow", |s| {
+        s.problem.as_deref() == Some("the health check took more than 0.3 s")
+    });
+    up.project.write(".monprov/ready-late", "");
+    up.until("late", State::Healthy);
+    assert_eq!(asked(), before);
+}
+
 const DEAF: &str = "trap '' TERM INT HUP; echo deaf; while :; do sleep 0.1; done";
 
 #[test]

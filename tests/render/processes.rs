@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use monprov::render::command;
-use monprov::render::process::{self, HealthCheck, Processes};
+use monprov::render::process::{self, Health, HealthCheck, Processes};
 use monprov::stack::*;
 
 use super::golden;
@@ -37,7 +37,7 @@ fn a_cycle_of_waiting_still_names_every_process_once() {
 fn everything_listens_on_the_loopback_address() {
     let processes: Processes = serde_json::from_str(&render(&reference(Runtime::Process))).unwrap();
     for process in &processes.processes {
-        if let Some(HealthCheck::Http(url)) = &process.health {
+        if let Some(Health { check: HealthCheck::Http(url), .. }) = &process.health {
             assert!(url.starts_with("http://127.0.0.1:"), "{url}");
         }
         for arg in &process.args {

@@ -7,6 +7,9 @@ use serde::Deserialize;
 
 use crate::activate::{Running, State};
 
+/// The label by which Compose, 1 and 2, knows what is of a project.
+pub(super) const PROJECT: &str = "com.docker.compose.project";
+
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct Container {
@@ -83,6 +86,10 @@ impl Container {
         let label = |name: &str| self.config.labels.get(name).map(String::as_str);
         let oneoff = label("com.docker.compose.oneoff").is_some_and(|v| v.eq_ignore_ascii_case("true"));
         if oneoff { None } else { label("com.docker.compose.service") }
+    }
+
+    pub(super) fn project(&self) -> &str {
+        self.config.labels.get(PROJECT).map(String::as_str).unwrap_or_default()
     }
 
     pub(super) fn running(&self) -> Running {

@@ -26,6 +26,11 @@ const TROUBLES: &[(&str, &str)] = &[
     ("No such image", "pull or load the image"),
     ("pull access denied", "log in to the registry, or load the image"),
     ("manifest unknown", "correct the image's tag in the profile"),
+    // Compose 2 only; 1 takes such a network without a word.
+    (
+        "has incorrect label com.docker.compose.network",
+        "somebody else made the network: set `external = true` in `stack.network`, or remove the network",
+    ),
     ("declared as external", "create the network, or start the stack that it belongs to"),
 ];
 
@@ -38,6 +43,8 @@ const REJECTIONS: &[&str] = &[
     "Unsupported config option",
     "is invalid",
     "Invalid",
+    // Compose 2 about the file
+    "is not allowed",
 ];
 
 /// The commands of an engine.

@@ -4,18 +4,23 @@
 //! anew is decided by the label `monprov.digest`, since Compose looks neither at the contents
 //! of mounts nor at containers that failed, and answers 0 where a container has ended again.
 //! So everything is read back from the engine.
+//!
+//! The two versions name containers differently and print different tables. So Compose is only
+//! called for `up` with options that both have, and everything else goes by the labels that both
+//! write, through `docker`. Tests run version 1.29; what is known of 2 is from its documentation.
 
 mod container;
 mod engine;
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
 use super::{Bundle, Observed, Plan, Runtime, RuntimeError, Step, Target};
-use container::Container;
+use container::{Container, PROJECT};
 use engine::Engine;
 
 const FILE: &str = "compose.yaml";
@@ -26,15 +31,15 @@ pub struct Compose {
     engine: Engine,
     /// The state directory, absolute: mounts are relative to it.
     state: PathBuf,
-    project: String,
+    /// All in which something of the profile may run: a bundle may bring another name.
+    projects: BTreeSet<String>,
     /// What the last look at the engine gave, for addresses; nothing after a change.
     seen: RefCell<Option<Vec<Container>>>,
 }
 
 impl Compose {
-    pub fn new(state: &Path, project: &str) -> Result<Self, RuntimeError> {
-        let state = state.to_owned();
-        Ok(Compose { engine: Engine::find()?, state, project: project.to_owned(), seen: RefCell::default() })
+    pub fn new(state: &Path, projects: BTreeSet<String>) -> Result<Self, RuntimeError> {
+        Ok(Compose { engine: Engine::find()?, state: state.to_owned(), projects, seen: RefCell::default() })
     }
 
     /// The name of a bundle's Compose project.
@@ -44,14 +49,16 @@ impl Compose {
     }
 
     fn containers(&self) -> Result<Vec<Container>, RuntimeError> {
-        let filter = format!("label=com.docker.compose.project={}", self.project);
-        let ids = self.engine.docker(&["ps", "--all", "--quiet", "--no-trunc", "--filter", &filter])?;
-        let ids: Vec<&str> = ids.lines().collect();
+        let mut ids = String::new();
+        for project in &self.projects {
+            let filter = format!("label={PROJECT}={project}");
+            ids += &self.engine.docker(&["ps", "--all", "--quiet", "--no-trunc", "--filter", &filter])?;
+        }
         if ids.is_empty() {
             return Ok(vec![]);
         }
         let mut args = vec!["inspect", "--type", "container"];
-        args.extend(ids);
+        args.extend(ids.lines());
         let text = self.engine.docker(&args)?;
         let containers: Vec<Container> = serde_json::from_str(&text).map_err(|error| {
             RuntimeError::unavailable(
@@ -79,11 +86,12 @@ impl Compose {
         if services.is_empty() {
             return Ok(());
         }
+        let project = Compose::project(target.bundle);
         let file = target.bundle.path.path().join(FILE).display().to_string();
         let state = self.state.display().to_string();
         let mut args = vec![
             "--project-name",
-            &self.project,
+            &project,
             "--file",
             &file,
             "--project-directory",
@@ -104,6 +112,17 @@ impl Compose {
             if args.len() > 1 {
                 self.engine.docker(&args)?;
             }
+        }
+        Ok(())
+    }
+
+    fn remove_networks(&self, project: &str) -> Result<(), RuntimeError> {
+        let filter = format!("label={PROJECT}={project}");
+        let networks = self.engine.docker(&["network", "ls", "--quiet", "--filter", &filter])?;
+        let mut args = vec!["network", "rm"];
+        args.extend(networks.lines());
+        if args.len() > 2 {
+            self.engine.docker(&args)?;
         }
         Ok(())
     }
@@ -170,13 +189,17 @@ impl Runtime for Compose {
     }
 
     fn apply(&self, target: &Target<'_>, plan: &Plan) -> Result<(), RuntimeError> {
-        let gone: Vec<Container> = self
-            .containers()?
-            .into_iter()
-            .filter(|c| plan.having(Step::Remove).any(|n| c.service() == Some(n)))
-            .collect();
+        let project = Compose::project(target.bundle);
+        let is_gone = |c: &Container| {
+            c.project() != project || plan.having(Step::Remove).any(|name| c.service() == Some(name))
+        };
+        let gone: Vec<Container> = self.containers()?.into_iter().filter(is_gone).collect();
         self.seen.replace(None);
         self.remove(&gone)?;
+        for other in self.projects.iter().filter(|other| **other != project) {
+            // The new project may want its name; where others are attached, it stays.
+            let _ = self.remove_networks(other);
+        }
         let restarted: Vec<&str> = plan.having(Step::Restart).collect();
         self.up(target, &["--no-deps", "--force-recreate"], &restarted)?;
         let created: Vec<&str> = plan.having(Step::Create).collect();
@@ -196,13 +219,6 @@ impl Runtime for Compose {
         let containers = self.containers()?;
         self.seen.replace(None);
         self.remove(&containers)?;
-        let filter = format!("label=com.docker.compose.project={}", self.project);
-        let networks = self.engine.docker(&["network", "ls", "--quiet", "--filter", &filter])?;
-        let mut args = vec!["network", "rm"];
-        args.extend(networks.lines());
-        if args.len() > 2 {
-            self.engine.docker(&args)?;
-        }
-        Ok(())
+        self.projects.iter().try_for_each(|project| self.remove_networks(project))
     }
 }

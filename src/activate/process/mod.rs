@@ -50,4 +50,4 @@ pub use events::{Event, Events, Stream, Watched, channel};
 pub use keeper::{Exit, internal};
 pub use runtime::{ProcessRuntime, processes};
 pub use service::board::{ServiceStatus, State};
-pub use supervisor::{Ended, Supervisor};
+pub use supervisor::{Ended, Stopped, Supervisor};

@@ -1,5 +1,6 @@
 //! The process runtime, as activation drives it: through the running supervisor.
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::{Duration, UNIX_EPOCH};
@@ -16,12 +17,15 @@ const FILE: &str = "processes.json";
 #[derive(Debug)]
 pub struct ProcessRuntime {
     client: Client,
+    /// A supervisor has taken a change over: one that is gone since is a failure, and not a host
+    /// on which nothing runs.
+    applied: Cell<bool>,
 }
 
 impl ProcessRuntime {
     /// The runtime of a profile in a state directory.
     pub fn new(directory: &Path, profile: &str) -> Self {
-        ProcessRuntime { client: Client::new(directory, profile) }
+        ProcessRuntime { client: Client::new(directory, profile), applied: Cell::new(false) }
     }
 }
 
@@ -31,7 +35,11 @@ impl Runtime for ProcessRuntime {
     }
 
     fn observe(&self) -> Result<Observed, RuntimeError> {
-        let services = self.client.status()?.map(|s| s.services).unwrap_or_default();
+        let services = match self.client.status()? {
+            Some(status) => status.services,
+            None if self.applied.get() => return Err(self.client.not_running().into()),
+            None => Default::default(),
+        };
         Ok(Observed(services.into_iter().filter_map(|(n, s)| Some((n, running(s)?))).collect()))
     }
 
@@ -54,6 +62,7 @@ impl Runtime for ProcessRuntime {
     fn apply(&self, target: &Target<'_>, plan: &Plan) -> Result<(), RuntimeError> {
         let restart: BTreeSet<String> = plan.having(Step::Restart).map(str::to_owned).collect();
         self.client.apply(&processes(target.bundle)?, &restart)?;
+        self.applied.set(true);
         Ok(())
     }
 
@@ -70,6 +79,7 @@ impl Runtime for ProcessRuntime {
 
     fn stop(&self) -> Result<(), RuntimeError> {
         self.client.stop()?;
+        self.applied.set(false);
         Ok(())
     }
 }

@@ -28,6 +28,7 @@ pub struct Supervisor {
     profile: String,
     server: Server,
     lock: Lock,
+    clients: std::sync::mpsc::Sender<()>,
 }
 
 /// What ended a supervisor.
@@ -39,24 +40,46 @@ pub enum Ended {
     Asked,
 }
 
+/// All has been stopped. As long as this lives, nobody else becomes the profile's supervisor,
+/// and whoever asked for the end waits.
+#[derive(Debug)]
+#[must_use]
+pub struct Stopped {
+    pub ended: Ended,
+    lock: Lock,
+}
+
+impl Stopped {
+    /// Here, and not somewhere before.
+    pub fn release(self) {
+        self.lock.release();
+    }
+}
+
 impl Supervisor {
     /// Becomes the supervisor of a profile in a state directory, or says who is. From here on
-    /// [`Client`](super::Client) finds it; it answers once it runs.
-    pub fn open(directory: &Path, profile: &str) -> Result<Supervisor, ProcessError> {
+    /// [`Client`](super::Client) finds it; it answers once it runs. `clients` is told of everybody
+    /// who is about to change what runs.
+    pub fn open(
+        directory: &Path,
+        profile: &str,
+        clients: std::sync::mpsc::Sender<()>,
+    ) -> Result<Supervisor, ProcessError> {
         let lock = Lock::take(directory, profile)?;
         let server = Server::bind(directory, profile)?;
-        Ok(Supervisor { directory: directory.to_owned(), profile: profile.to_owned(), server, lock })
+        let (directory, profile) = (directory.to_owned(), profile.to_owned());
+        Ok(Supervisor { directory, profile, server, lock, clients })
     }
 
     /// Supervises what it is told to until Ctrl-C, SIGTERM, a closed terminal or a `down`.
-    pub fn run(self, events: Events) -> anyhow::Result<Ended> {
+    pub fn run(self, events: Events) -> anyhow::Result<Stopped> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let ended = runtime.block_on(self.supervise(events));
         runtime.shutdown_timeout(Duration::from_millis(100));
         ended
     }
 
-    async fn supervise(self, events: Events) -> anyhow::Result<Ended> {
+    async fn supervise(self, events: Events) -> anyhow::Result<Stopped> {
         let mut interrupts = Interrupts::new()?;
         // What a killed keeper leaves is ours.
         set_child_subreaper(Some(getpid()))?;
@@ -69,6 +92,7 @@ impl Supervisor {
             events,
             keepers: Keepers::default(),
             http: health::client()?,
+            clients: self.clients,
             lines: Default::default(),
         };
         let (sender, mut changes) = mpsc::channel(1);
@@ -108,8 +132,7 @@ impl Supervisor {
         drop(changes);
         answering.abort();
         tokio::time::sleep(Duration::from_millis(20)).await;
-        self.lock.release();
-        Ok(ended)
+        Ok(Stopped { ended, lock: self.lock })
     }
 }
 

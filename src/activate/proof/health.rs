@@ -2,8 +2,9 @@
 
 use std::time::{Duration, SystemTime};
 
-use super::{Check, Look};
+use super::{Check, Look, Verdict};
 use crate::activate::{Running, State, Step};
+use crate::stack::ServiceKind;
 
 /// A service that was started must last this long: some die a few seconds later.
 const LASTS: Duration = Duration::from_secs(4);
@@ -55,7 +56,14 @@ fn one(look: &Look<'_>, name: &str, running: &Running, step: Step) -> Check {
     }
     match &running.state {
         State::Absent(why) => Check::unproved(name, &format!("does not run here: {why}")),
-        State::Failed(why) if ill_before => Check::note(name, &format!("failed, as before: {why}")),
+        State::Failed(why) if ill_before => {
+            let verdict = match look.kind(name) {
+                // Of an exporter nothing else is proved either.
+                Some(ServiceKind::Exporter) | None => Verdict::Note,
+                Some(_) => Verdict::Dead,
+            };
+            Check::new(name, verdict, &format!("failed, as before: {why}"))
+        }
         State::Failed(why) => Check::wrong(name, &format!("failed: {why}")),
         State::Unhealthy(why) if started && !ill_before => {
             Check::wrong(name, &format!("is unhealthy: {why}"))

@@ -51,6 +51,8 @@ pub enum Verdict {
     Unproved,
     /// Worth knowing, and no reason to fail.
     Note,
+    /// As dead as before, so no reason to go back; but what it would run is not proved.
+    Dead,
     /// May still become right; wrong after that long.
     Waiting(Duration),
     /// May still become right, and is worth a note if it does not.
@@ -64,6 +66,7 @@ impl Serialize for Verdict {
             Verdict::Proved => "proved",
             Verdict::Unproved => "unproved",
             Verdict::Note | Verdict::Hoping(_) => "note",
+            Verdict::Dead => "dead",
             Verdict::Wrong | Verdict::Waiting(_) => "wrong",
         })
     }
@@ -141,6 +144,10 @@ struct Look<'a> {
 impl Look<'_> {
     fn started(&self, service: &str) -> bool {
         matches!(self.plan.0.get(service), Some(Step::Create | Step::Restart))
+    }
+
+    fn kind(&self, service: &str) -> Option<ServiceKind> {
+        Some(self.bundle.manifest.services.get(service)?.kind)
     }
 
     fn patience(&self, service: &str) -> Duration {
@@ -357,6 +364,11 @@ fn checks(look: &Look<'_>) -> Vec<Check> {
     alertmanager::check(look, &mut asked);
     grafana::check(look, &mut asked);
     targets::check(look, &mut asked);
+    for name in look.reloaded {
+        if look.kind(name) == Some(ServiceKind::Exporter) {
+            asked.push(Check::unproved(name, "what it took over with its reload"));
+        }
+    }
     // Health has said it all about a service that does not run.
     asked.retain(|check: &Check| !absent.contains(check.service.as_str()));
     checks.extend(asked);

@@ -1,16 +1,22 @@
 """Prometheus or Alertmanager behind a proxy that lies.
 
 Started under the name `lying-prometheus` or `lying-alertmanager`, it starts the real program
-on another port and passes requests on. While a file `lie` is in the working directory, it
-answers reloads with 200 and keeps them to itself.
+on another port and passes requests on. What it does instead depends on files in the working
+directory: while there is
+
+    lie               it answers reloads with 200 and keeps them to itself
+    forge             it says in the metrics that the last reload succeeded, just now
+    hold-prometheus   a reload of that program waits, and is lost
 """
 
 import http.server
 import os
+import re
 import socket
 import subprocess
 import sys
 import threading
+import time
 import urllib.error
 import urllib.request
 
@@ -22,6 +28,13 @@ def free_port():
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         return s.getsockname()[1]
+
+
+def forged(metrics):
+    for name, value in ("successful", 1), ("success_timestamp_seconds", time.time()):
+        pattern = rf"^(\w+_config_last_reload_{name}) .*$".encode()
+        metrics = re.sub(pattern, rb"\1 " + repr(value).encode(), metrics, flags=re.M)
+    return metrics
 
 
 class Proxy(http.server.BaseHTTPRequestHandler):
@@ -38,6 +51,10 @@ class Proxy(http.server.BaseHTTPRequestHandler):
     def pass_on(self):
         length = int(self.headers.get("Content-Length") or 0)
         data = self.rfile.read(length)
+        if self.path == "/-/reload" and os.path.exists(f"hold-{PROGRAM}"):
+            while os.path.exists(f"hold-{PROGRAM}"):
+                time.sleep(0.02)
+            return self.answer(200, b"")
         if self.path == "/-/reload" and os.path.exists("lie"):
             return self.answer(200, b"")
         url = f"http://127.0.0.1:{INNER}{self.path}"
@@ -46,7 +63,10 @@ class Proxy(http.server.BaseHTTPRequestHandler):
         request = urllib.request.Request(url, data, headers, method=self.command)
         try:
             with urllib.request.urlopen(request) as response:
-                self.answer(response.status, response.read())
+                body = response.read()
+                if self.path == "/metrics" and os.path.exists("forge"):
+                    body = forged(body)
+                self.answer(response.status, body)
         except urllib.error.HTTPError as error:
             self.answer(error.code, error.read())
         except OSError:
@@ -59,6 +79,7 @@ class Proxy(http.server.BaseHTTPRequestHandler):
 
 
 INNER = free_port()
+PROGRAM = os.path.basename(sys.argv[0]).removeprefix("lying-")
 arguments = sys.argv[1:]
 outer = next(a for a in arguments if a.startswith(LISTEN)).rpartition(":")[2]
 arguments = [f"{LISTEN}127.0.0.1:{INNER}" if a.startswith(LISTEN) else a for a in arguments]

@@ -74,13 +74,18 @@ impl Client {
         }
     }
 
+    pub(in crate::activate::process) fn not_running(&self) -> ProcessError {
+        ProcessError::NotRunning { profile: self.profile.clone() }
+    }
+
     fn ask(&self, request: Ask, deadline: Duration) -> Result<Said, ProcessError> {
-        let not_running = || ProcessError::NotRunning { profile: self.profile.clone() };
-        let Ok((_open, path)) = socket(&self.directory, &self.profile) else { return Err(not_running()) };
+        let Ok((_open, path)) = socket(&self.directory, &self.profile) else {
+            return Err(self.not_running());
+        };
         let stream = match UnixStream::connect(path) {
             Ok(stream) => stream,
             Err(error) if [ErrorKind::NotFound, ErrorKind::ConnectionRefused].contains(&error.kind()) => {
-                return Err(not_running());
+                return Err(self.not_running());
             }
             Err(source) => return Err(ProcessError::Silent { profile: self.profile.clone(), source }),
         };

@@ -97,6 +97,8 @@ async fn reply(line: &str, shared: &Shared, changes: mpsc::Sender<Asked>) -> Sai
             return Said::Logs(shared.lines_of(&service).all());
         }
         Ok(Request { request: Ask::Check(processes), .. }) => {
+            // Whoever asks is about to change something, and holds the profile's lock.
+            let _ = shared.clients.send(());
             return check(shared, &processes).map_or_else(Said::Error, Said::Agreed);
         }
         Ok(Request { request: Ask::Change(change), .. }) => change,

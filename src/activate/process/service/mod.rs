@@ -6,7 +6,7 @@ pub(super) mod board;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
@@ -17,7 +17,8 @@ use super::keeper::{self, Exit, Start};
 use super::kept::{Keepers, Kept};
 use super::logs::{self, LastLines};
 use super::{port, program};
-use crate::render::process::{HealthCheck, Process};
+use crate::profile::units;
+use crate::render::process::{Health, HealthCheck, Process};
 use backoff::BackOff;
 use board::{Board, ServiceStatus, State};
 
@@ -27,11 +28,11 @@ const GRACE: Duration = Duration::from_secs(10);
 /// everything should watch the rest.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Health is asked often until the first good answer, less often the longer that takes, and
-/// then now and then.
+/// then now and then, where the profile does not say how often.
 const ASK_SOON: Duration = Duration::from_millis(50);
 const ASK_LATER: Duration = Duration::from_secs(1);
 const ASK_RUNNING: Duration = Duration::from_secs(3);
-/// As many bad answers in a row make a healthy service unhealthy.
+/// As many bad answers in a row make a service unhealthy where the profile does not say how many.
 const BAD_ANSWERS: u32 = 3;
 /// As many of its last lines are shown when a program fails.
 const SHOWN: usize = 10;
@@ -48,6 +49,8 @@ pub(super) struct Shared {
     pub(super) events: Events,
     pub(super) keepers: Keepers,
     pub(super) http: reqwest::Client,
+    /// Told of everybody who is about to change what runs.
+    pub(super) clients: mpsc::Sender<()>,
     /// The last lines of every service.
     pub(super) lines: Arc<Mutex<BTreeMap<String, LastLines>>>,
 }
@@ -303,44 +306,52 @@ impl Life {
             });
             events.send(Event::Healthy { service: service.clone(), ms });
         };
-        let Some(check) = &self.process.health else {
+        let Some(Health { check, interval, timeout, retries, start_period }) = &self.process.health else {
             self.change(|status| status.state = State::Running);
             return std::future::pending().await;
         };
+        let or = |set: &Option<units::Duration>, else_: Duration| {
+            set.map_or(else_, |set| Duration::from_millis(set.0))
+        };
+        let (interval, timeout) = (or(interval, ASK_RUNNING), or(timeout, health::DEADLINE));
+        let start_period = or(start_period, Duration::MAX);
+        let retries = retries.unwrap_or(BAD_ANSWERS).max(1);
         let (mut bad, mut well) = (0, false);
         loop {
-            let mut pause = ASK_RUNNING;
-            match self.ask(check, start).await {
+            let mut pause = interval;
+            match self.ask(check, start, timeout).await {
                 Ok(()) => {
                     if !well {
                         healthy(started.elapsed().as_millis());
                     }
                     (bad, well) = (0, true);
                 }
-                Err(why) if well => {
+                Err(why) if well || started.elapsed() >= start_period => {
                     bad += 1;
-                    if bad >= BAD_ANSWERS {
-                        (well, bad) = (false, 0);
+                    if bad == retries {
+                        well = false;
                         self.change(|status| {
                             status.state = State::Unhealthy;
                             status.problem = Some(why.clone());
                         });
                         events.send(Event::Unhealthy { service: service.clone(), why });
+                    } else if bad > retries {
+                        self.change(|status| status.problem = Some(why));
                     }
                 }
                 Err(why) => {
                     self.change(|status| status.problem = Some(why));
-                    pause = (started.elapsed() / 10).clamp(ASK_SOON, ASK_LATER);
+                    pause = (started.elapsed() / 10).clamp(ASK_SOON, ASK_LATER).min(interval);
                 }
             }
             tokio::time::sleep(pause).await;
         }
     }
 
-    async fn ask(&self, check: &HealthCheck, start: &Start) -> Result<(), String> {
+    async fn ask(&self, check: &HealthCheck, start: &Start, deadline: Duration) -> Result<(), String> {
         let Shared { http, keepers, directory, path, .. } = &self.shared;
         match check {
-            HealthCheck::Http(url) => health::ask_http(http, url).await,
+            HealthCheck::Http(url) => health::ask_http(http, url, deadline).await,
             HealthCheck::Command(words) => {
                 let (command, args) = words.split_first().ok_or("the health check is empty")?;
                 let program = program::find(command, path, directory)
@@ -351,7 +362,7 @@ impl Life {
                     environment: start.environment.clone(),
                     secret_environment: Default::default(),
                 };
-                health::ask_command(keepers, &check, directory).await
+                health::ask_command(keepers, &check, directory, deadline).await
             }
         }
     }
