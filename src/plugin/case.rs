@@ -36,3 +36,23 @@ pub fn text(changes: &[Change], findings: &[Finding]) -> String {
 pub fn diff(expected: &str, got: &str) -> String {
     TextDiff::from_lines(expected, got).unified_diff().header("expected", "got").to_string()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::diagnostic::Path;
+
+    #[test]
+    fn a_finding_is_its_severity_place_message_and_notes() {
+        let place = Place::setting(Path::new(["alerts", "Down"]));
+        let finding =
+            Finding::warning(&crate::plugin::codes::M707, place, "no owner").note("say whose it is");
+        assert_eq!(text(&[], &[finding]), "warning alerts.Down\n    no owner\n    say whose it is\n");
+        assert_eq!(text(&[], &[]), "nothing\n");
+    }
+
+    #[test]
+    fn a_difference_names_both_sides() {
+        assert_eq!(diff("a\nb\n", "a\nc\n"), "--- expected\n+++ got\n@@ -1,2 +1,2 @@\n a\n-b\n+c\n");
+    }
+}
