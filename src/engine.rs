@@ -2,6 +2,7 @@
 //! knows all of it.
 
 pub mod activate;
+pub mod authors;
 pub mod observe;
 pub mod plugins;
 pub mod processes;
@@ -139,6 +140,16 @@ pub fn load(project: &Project, name: &str, environment: &Environment) -> Result<
 
 /// The same with other values of variables.
 pub fn load_with(project: &Project, name: &str, variable: Lookup<'_>) -> Result<Loaded, Failure> {
+    load_using(project, name, variable, plugins::files)
+}
+
+/// The same with the files of plugins from elsewhere.
+fn load_using(
+    project: &Project,
+    name: &str,
+    variable: Lookup<'_>,
+    plugin_files: impl FnOnce(&Project, &Profile) -> anyhow::Result<plugins::Files>,
+) -> Result<Loaded, Failure> {
     if let Err(error) = crate::bundle::check_name(name) {
         let finding =
             Finding::error(&M014, Place::Profile, format!("`{name}` can't be a profile's name: {error}"));
@@ -167,7 +178,7 @@ pub fn load_with(project: &Project, name: &str, variable: Lookup<'_>) -> Result<
             }
         }
     }
-    let (plugins, findings) = plugins::files(project, &profile)?;
+    let (plugins, findings) = plugin_files(project, &profile)?;
     report.findings.extend(findings);
     let observed = observed(project, &profile, &mut report);
     Ok(Loaded { profile, files, catalogs, observed, plugins, report })

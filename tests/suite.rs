@@ -15,6 +15,7 @@ mod support;
 mod abi;
 mod activate;
 mod alerting;
+mod authors;
 mod boot;
 mod boundaries;
 mod build;

@@ -27,8 +27,11 @@ pub struct File {
     pub sha256: String,
 }
 
+/// Files by plugin, and what is wrong with others.
+pub type Files = (BTreeMap<String, File>, Vec<Finding>);
+
 /// The files of all plugins by plugin; those that are not as they were pinned are refused.
-pub fn files(project: &Project, profile: &Profile) -> anyhow::Result<(BTreeMap<String, File>, Vec<Finding>)> {
+pub fn files(project: &Project, profile: &Profile) -> anyhow::Result<Files> {
     let (mut files, mut findings) = (BTreeMap::new(), vec![]);
     if profile.settings.plugins.is_empty() {
         return Ok((files, findings));

@@ -85,9 +85,13 @@ impl Failure {
             Failure::Instances(_) => raise("instances"),
             Failure::Output(_) => raise("output"),
             Failure::Waited => "a plugin gets the time as an argument and answers at once".into(),
-            Failure::NotUtf8 | Failure::Trap(_) => {
+            Failure::NotUtf8 => {
                 format!("this is a defect of the plugin: see `monprov plugin run PROFILE {name}`")
             }
+            // A stubbed guest ends so, without a word, also when it prints or asks for anything.
+            Failure::Trap(_) => format!(
+                "this is a defect of the plugin, and `monprov plugin run PROFILE {name}` shows what it printed; one built with --stub-wasi prints nothing, and crashes where it asks for a clock, chance, a file or the network: what a plugin needs is an argument"
+            ),
             Failure::Said(_) | Failure::Unsupported(_) => format!("see the settings of `plugins.{name}`"),
         }
     }

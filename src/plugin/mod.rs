@@ -11,6 +11,7 @@
 
 mod abi;
 mod call;
+pub mod case;
 pub mod codes;
 pub mod component;
 mod document;
