@@ -98,7 +98,8 @@ fn a_booted_machine_runs_the_stack() {
     assert_eq!(machine.property(NAME, "Result"), "success");
     assert_eq!(machine.property(NAME, "ActiveState"), "inactive");
     assert_eq!(secrets(), 0);
-    assert!(!machine.run(&["pgrep", "-x", "prometheus"]).status.success());
+    let url = format!("http://127.0.0.1:{port}/-/ready");
+    assert!(!machine.run(&["wget", "-q", "-O", "-", "--no-proxy", &url]).status.success());
 
     machine.succeeds(&["systemctl", "start", NAME]);
     until_ready();

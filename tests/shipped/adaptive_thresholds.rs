@@ -11,6 +11,7 @@ use super::scenario::{DAY, HOUR, Scenario};
 use super::{CHECK, rules, tried};
 use crate::support::parts::Prometheus;
 use crate::support::project::Project;
+use crate::support::repository;
 
 const QUEUE: &str = "HighCeleryQueueLength";
 const LENGTH: &str = r#"celery_queue_length{queue_name="celery"}"#;
@@ -250,4 +251,24 @@ fn a_prometheus_that_can_not_be_asked_is_named() {
     let refused = project.run(secret).exits(1);
     assert!(!refused.stderr.contains("canary-5150"), "{}", refused.stderr);
     assert!(!project.path(OBSERVED).exists());
+}
+
+#[test]
+fn a_case_of_an_author_has_observations_of_its_own() {
+    let wasm = repository().join("plugins/adaptive-thresholds/adaptive-thresholds.wasm");
+    let project = Project::empty()
+        .file("mine/plugin.toml", "name = \"mine\"\nlanguage = \"rust\"\nworld = \"thresholds\"\n")
+        .file("mine/mine.wasm", std::fs::read(wasm).unwrap())
+        .file(
+            "mine/cases/busy/profile.toml",
+            format!("[plugins.mine]\nfile = \"mine.wasm\"\n[alerts.{QUEUE}]\nexpr = \"celery_queue_length > ${{threshold}}\"\nthreshold = 100\nfor = \"5m\"\nseverity = \"warning\"\n"),
+        )
+        .file("mine/cases/busy/observed/profile.json", seen("celery_queue_length > -Inf", 101.0));
+    project.run("plugin test mine --bless").succeeds();
+    let expected = project.read("mine/cases/busy/expected.txt");
+    assert!(expected.starts_with(&format!("{QUEUE}: threshold 100 → 130\n")), "{expected}");
+    project.run("plugin test mine").succeeds();
+    project.write("mine/cases/busy/observed/profile.json", seen("celery_queue_length > -Inf", 60.0));
+    let told = project.run("plugin test mine").exits(1).stdout;
+    assert!(told.contains("threshold 100 → 75"), "{told}");
 }
