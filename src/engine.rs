@@ -2,6 +2,8 @@
 //! knows all of it.
 
 pub mod activate;
+pub mod authors;
+pub mod observe;
 pub mod plugins;
 pub mod processes;
 pub mod secrets;
@@ -16,12 +18,13 @@ use crate::check::catalog::Catalogs;
 use crate::diagnostic::{Code, Finding, Place, Severity, has_errors};
 use crate::diff::{Origins, Side};
 use crate::memo::{self, Inputs};
+use crate::observe::{Seen, Snapshot};
 use crate::oracle::{self, Oracle};
 use crate::plugin;
 use crate::profile::codes::{M014, M015};
 use crate::profile::layers::Sources;
 use crate::profile::provenance::Map;
-use crate::profile::{self, Profile};
+use crate::profile::{self, Lookup, Profile};
 use crate::project::Project;
 use crate::render;
 use crate::secret::{self, Environment, Providers, Resolved};
@@ -94,6 +97,8 @@ pub struct Loaded {
     pub files: Files,
     /// Catalogues beside the profiles, by the name that the profile uses.
     pub catalogs: BTreeMap<String, String>,
+    /// What was observed before, by the file's name; plugins alone get it.
+    pub observed: Option<(String, Snapshot)>,
     /// The files of plugins, as they were pinned.
     pub plugins: BTreeMap<String, plugins::File>,
     pub report: Report,
@@ -130,12 +135,27 @@ pub struct Built {
 
 /// Reads a profile and the files that it names.
 pub fn load(project: &Project, name: &str, environment: &Environment) -> Result<Loaded, Failure> {
+    load_with(project, name, &|variable| environment.var(variable))
+}
+
+/// The same with other values of variables.
+pub fn load_with(project: &Project, name: &str, variable: Lookup<'_>) -> Result<Loaded, Failure> {
+    load_using(project, name, variable, plugins::files)
+}
+
+/// The same with the files of plugins from elsewhere.
+fn load_using(
+    project: &Project,
+    name: &str,
+    variable: Lookup<'_>,
+    plugin_files: impl FnOnce(&Project, &Profile) -> anyhow::Result<plugins::Files>,
+) -> Result<Loaded, Failure> {
     if let Err(error) = crate::bundle::check_name(name) {
         let finding =
             Finding::error(&M014, Place::Profile, format!("`{name}` can't be a profile's name: {error}"));
         return Err(Failure::Refused(Box::new(Report { findings: vec![finding], ..Report::default() })));
     }
-    let loaded = profile::load(name, project, &|var| environment.var(var));
+    let loaded = profile::load(name, project, variable);
     let mut report = Report { findings: loaded.findings, sources: loaded.sources, map: loaded.map };
     let Some(profile) = loaded.profile else { return Err(Failure::Refused(Box::new(report))) };
     let (files, findings) = project.files(&profile);
@@ -158,9 +178,34 @@ pub fn load(project: &Project, name: &str, environment: &Environment) -> Result<
             }
         }
     }
-    let (plugins, findings) = plugins::files(project, &profile)?;
+    let (plugins, findings) = plugin_files(project, &profile)?;
     report.findings.extend(findings);
-    Ok(Loaded { profile, files, catalogs, plugins, report })
+    let observed = observed(project, &profile, &mut report);
+    Ok(Loaded { profile, files, catalogs, observed, plugins, report })
+}
+
+/// Read where there is a plugin that it is for.
+fn observed(project: &Project, profile: &Profile, report: &mut Report) -> Option<(String, Snapshot)> {
+    if profile.settings.plugins.is_empty() {
+        return None;
+    }
+    let read = project.beside_if_there(&Snapshot::file(&profile.name)).transpose()?;
+    let (name, text) = match read {
+        Ok(read) => read,
+        Err(why) => {
+            report.findings.push(Finding::error(&M015, Place::Profile, why));
+            return None;
+        }
+    };
+    let snapshot = Snapshot::parse(&name, &text);
+    report.sources.push((name.clone(), text));
+    match snapshot {
+        Ok(snapshot) => Some((name, snapshot)),
+        Err(finding) => {
+            report.findings.push(*finding);
+            None
+        }
+    }
 }
 
 fn named_catalogs(profile: &Profile) -> Vec<(Place, String)> {
@@ -174,7 +219,7 @@ fn named_catalogs(profile: &Profile) -> Vec<(Place, String)> {
 
 /// Resolves, checks and renders what was read. Pure but for the oracle and secrets.
 pub fn evaluate(project: &Project, loaded: Loaded, options: &Options) -> Result<Evaluation, Failure> {
-    let Loaded { profile, files, catalogs, plugins: plugin_files, mut report } = loaded;
+    let Loaded { profile, files, catalogs, observed, plugins: plugin_files, mut report } = loaded;
     let (mut stack, findings) = resolve::resolve(&profile, &files);
     report.findings.extend(findings);
     // Without any, nothing of the host of plugins is touched.
@@ -189,13 +234,19 @@ pub fn evaluate(project: &Project, loaded: Loaded, options: &Options) -> Result<
         // What is missing here would only echo in the checks.
         return Err(Failure::Refused(Box::new(report)));
     }
-    let Ran { changes, said } = plugins.adjust(&profile, &mut stack);
+    let seen = seen(observed.as_ref(), &stack, &mut report);
+    let Ran { changes, said } = plugins.adjust(&profile, &seen, &mut stack);
     report.findings.extend(said.findings);
     report.findings.extend(check::all(&stack, &catalogs));
     report.findings.extend(plugins.judge(&profile, &stack).findings);
     let rendered = render::render(&stack)?;
     let mut tree = rendered.tree;
     let mut manifest = render::manifest(&profile, &stack, &files, &tree, &rendered.services);
+    if let Some((name, _)) = &observed
+        && let Some((_, text)) = report.sources.iter().find(|(source, _)| source == name)
+    {
+        manifest.inputs.insert(name.clone(), manifest::sha256(text.as_bytes()));
+    }
     manifest.plugins = plugins.listed(&plugin_files);
     manifest.changes = changes.clone();
     manifest.verdicts = plugins::verdicts(&report.findings);
@@ -213,6 +264,13 @@ pub fn evaluate(project: &Project, loaded: Loaded, options: &Options) -> Result<
     let name = StoreName::of(&tree.nar_hash()?, &profile.name)?;
     let plugins = plugins.iter().map(|plugin| plugin.name.clone()).collect();
     Ok(Evaluation { profile, stack, changes, plugins, tree, name, report, agree, resolved })
+}
+
+/// What plugins get of what was observed.
+fn seen(observed: Option<&(String, Snapshot)>, stack: &Stack, report: &mut Report) -> BTreeMap<String, Seen> {
+    let (seen, findings) = observed.map(|(_, snapshot)| snapshot.of(stack)).unwrap_or_default();
+    report.findings.extend(findings);
+    seen
 }
 
 /// Proves that every secret can be had and stands in no file.
@@ -365,7 +423,14 @@ pub fn side_of(evaluation: &Evaluation) -> Result<Side, Failure> {
 /// Every code there is, by number.
 pub fn codes() -> Vec<&'static Code> {
     let mut codes = check::codes();
-    codes.extend(secret::CODES.iter().chain(oracle::CODES).chain(plugin::codes::CODES).copied());
+    codes.extend(
+        secret::CODES
+            .iter()
+            .chain(oracle::CODES)
+            .chain(plugin::codes::CODES)
+            .chain(crate::observe::CODES)
+            .copied(),
+    );
     codes.sort_by_key(|code| code.id);
     codes
 }

@@ -28,6 +28,7 @@ pub mod cli;
 mod compiled;
 pub mod engine;
 mod memo;
+pub mod observe;
 pub mod oracle;
 pub mod pins;
 pub mod project;

@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 
 use crate::bundle::manifest::sha256;
 use crate::engine::{Loaded, Options};
+use crate::observe::Snapshot;
 use crate::project::{self, Project};
 use crate::stack::Secrets;
 
@@ -24,6 +25,9 @@ pub(crate) struct Inputs {
     /// Pins of plugins by file; their settings and limits stand in the layers.
     #[serde(default)]
     pins: BTreeMap<String, Option<String>>,
+    /// What was observed, by file, where it counts; `None`: there was none.
+    #[serde(default)]
+    observed: BTreeMap<String, Option<String>>,
     /// Variables as the environment had them.
     vars: BTreeMap<String, Option<String>>,
     /// The secrets that have to be resolved again.
@@ -53,10 +57,13 @@ impl Inputs {
                 files.insert(plugin.file.clone(), file.sha256.clone());
             }
         }
+        let observed = project.shown(&Snapshot::file(&profile.name));
+        let seen = files.remove(&observed);
         let patterns = &profile.settings.rules.files;
         let mut inputs = Inputs {
             files,
             patterns: patterns.iter().map(|p| (p.clone(), project.names_of(p))).collect(),
+            observed: if plugins.is_empty() { BTreeMap::new() } else { BTreeMap::from([(observed, seen)]) },
             pins: pins(project, plugins.values().map(|plugin| &plugin.file)),
             vars: profile.vars.keys().map(|name| (name.clone(), options.environment.var(name))).collect(),
             // Known once the profile is resolved; they follow from the files and variables.
@@ -74,6 +81,7 @@ impl Inputs {
         self.vars.iter().all(|(name, value)| options.environment.var(name) == *value)
             && self.pins == pins(project, self.pins.keys())
             && self.patterns.iter().all(|(pattern, names)| project.names_of(pattern) == *names)
+            && self.observed.iter().all(|(name, digest)| project.digest(name) == *digest)
             && self.files.iter().all(|(name, digest)| project.digest(name).as_ref() == Some(digest))
     }
 }

@@ -105,6 +105,14 @@ impl Project {
         self.text(&self.profiles.join(file))
     }
 
+    /// The same where there need be none.
+    pub fn beside_if_there(&self, file: &str) -> Result<Option<(String, String)>, String> {
+        match std::fs::symlink_metadata(self.profiles.join(file)) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            _ => self.beside(file).map(Some),
+        }
+    }
+
     /// How people name a file beside the profiles.
     pub(crate) fn shown(&self, file: &str) -> String {
         format!("{}/{file}", self.shown)

@@ -8,7 +8,8 @@ use regex::Regex;
 
 use crate::support::{repository, repository_files};
 
-const PURE: &[&str] = &["profile", "stack", "check", "render", "bundle", "diff", "plugin", "diagnostic"];
+const PURE: &[&str] =
+    &["profile", "stack", "check", "render", "bundle", "diff", "observe", "plugin", "diagnostic"];
 const EDGE: &[&str] =
     &["secret", "store", "activate", "memo", "oracle", "pins", "compiled", "project", "engine", "cli"];
 /// What the pure rooms may not reach either.

@@ -13,6 +13,9 @@ const BUILD: [&str; 6] = ["build", "prod", "--env-file", "profiles/prod.env.exam
 /// Who owns the files and runs the program.
 fn killed_everywhere(user: Option<u32>) {
     let project = Project::reference();
+    // Plugins run in threads that make calls of their own, and who is first is chance.
+    let prod = project.read("profiles/prod.toml") + "[plugins]\nslo.enable = false\nnaming.enable = false\n";
+    project.write("profiles/prod.toml", prod);
     if let Some(user) = user {
         project.give_to(user);
     }
@@ -107,7 +110,7 @@ fn a_full_disk_leaves_nothing_behind() {
     let state = project.path("small");
     std::fs::create_dir(&state).unwrap();
     let monprov = env!("CARGO_BIN_EXE_monprov");
-    for (size, fits) in [(8, false), (16, false), (32, false), (48, false), (1024, true)] {
+    for (size, fits) in [(8, false), (16, false), (600, false), (1000, false), (4096, true)] {
         // In a mount name space of its own, so that the mount goes with the process.
         let script = format!(
             "mount -t tmpfs -o size={size}k tmpfs small && {monprov} {} 2>err; code=$?; \

@@ -18,8 +18,10 @@ use crate::support::project::{PATH, Project};
 use crate::support::up::Up;
 use crate::support::{GENEROUS, http, wait_for};
 
-const ALERTS: [&str; 5] = [
+const ALERTS: [&str; 7] = [
     "CeleryRedisConnectionFailed",
+    "CeleryTasksBurnCritical",
+    "CeleryTasksBurnWarning",
     "CeleryWorkerDown",
     "HighCeleryQueueLength",
     "HighCeleryTaskExecutionTime",
@@ -67,7 +69,7 @@ fn reference_stack_watches_a_real_celery() {
     up.until("grafana", State::Missing);
     let prometheus = PrometheusApi { port: ports.prometheus };
 
-    // Every target is up, and exactly the five rules are there.
+    // Every target is up, and exactly the profile's five rules and the plugin's two are there.
     wait_for(GENEROUS, "state in which every target is up", || {
         let up = prometheus.query("up");
         (up.len() == 4 && up.iter().all(|(_, value)| *value == 1.0)).then_some(())
@@ -79,14 +81,15 @@ fn reference_stack_watches_a_real_celery() {
         .flat_map(|g| g["rules"].as_array().unwrap())
         .map(|r| r["name"].as_str().unwrap())
         .collect();
-    assert_eq!((groups.len(), names), (1, BTreeSet::from(ALERTS)));
-    assert_eq!(groups[0]["name"], "celery_alerts");
+    assert_eq!(names, BTreeSet::from(ALERTS));
+    assert_eq!((&groups[0]["name"], &groups[1]["name"]), (&"celery_alerts".into(), &"plugin-slo".into()));
 
     // What rules and panels name is there once tasks have run, and every panel has an answer.
     send_tasks(&redis, "succeed", 5, "celery", &[]);
     send_tasks(&redis, "fail", 2, "celery", &[]);
     let panels = panel_queries(&bundle);
-    let rules = groups[0]["rules"].as_array().unwrap().iter().map(|rule| rule["query"].as_str().unwrap());
+    let rules = groups.iter().flat_map(|group| group["rules"].as_array().unwrap());
+    let rules = rules.map(|rule| rule["query"].as_str().unwrap());
     let exported = wait_for(GENEROUS, "failed task in the exporter's metrics", || {
         let exporter = |port: u16| http::text(&format!("http://127.0.0.1:{port}/metrics"));
         let metrics = exporter(ports.celery_exporter) + &exporter(ports.redis_exporter);

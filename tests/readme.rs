@@ -11,7 +11,7 @@ use regex::Regex;
 
 use crate::support::openbao::{OpenBao, bao};
 use crate::support::project::{PATH, Project};
-use crate::support::repository;
+use crate::support::{repository, toolchains};
 
 /// What differs between machines and releases.
 fn normalise(text: &str) -> String {
@@ -57,6 +57,16 @@ fn steps(document: &str) -> Vec<Step> {
 
 /// `adapt` puts what this machine has in the place of what a document names.
 fn run_document(file: &str, project: &Project, adapt: impl Fn(&str) -> String) {
+    run_document_with(file, project, &[], adapt);
+}
+
+/// `environment`: what commands see besides.
+fn run_document_with(
+    file: &str,
+    project: &Project,
+    environment: &[(String, String)],
+    adapt: impl Fn(&str) -> String,
+) {
     let document = std::fs::read_to_string(repository().join(file)).unwrap();
     let steps = steps(&document);
     assert!(!steps.is_empty(), "{file} shows no command");
@@ -87,6 +97,7 @@ fn run_document(file: &str, project: &Project, adapt: impl Fn(&str) -> String) {
             .env_clear()
             .env("PATH", format!("{}:{PATH}", bin.display()))
             .env("HOME", project.path("home"))
+            .envs(environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .output()
             .unwrap();
@@ -119,5 +130,17 @@ fn vault_guide_commands_print_what_it_says() {
     run_document("profiles/VAULT.md", &Project::reference(), |text| {
         let text = text.replace("VAULT_TOKEN=root", &format!("VAULT_TOKEN={}", server.root));
         text.replace("http://127.0.0.1:8200", &server.address)
+    });
+}
+
+#[test]
+fn plugin_guide_commands_print_what_it_says() {
+    run_document_with("plugins/GUIDE.md", &Project::empty(), &toolchains::environment(), |text| {
+        // What is installed already stands where these would put it.
+        let text = text.replace("rustup target add wasm32-unknown-unknown", "true");
+        let npm = format!("ln -s {} node_modules", toolchains::npm().display());
+        let text = text.replace("npm install", &npm);
+        let venv = format!("ln -s {} .venv", toolchains::venv().display());
+        text.replace("python3 -m venv .venv && .venv/bin/pip install -r requirements.txt", &venv)
     });
 }

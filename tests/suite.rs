@@ -12,8 +12,10 @@
 
 mod support;
 
+mod abi;
 mod activate;
 mod alerting;
+mod authors;
 mod boot;
 mod boundaries;
 mod build;
@@ -27,6 +29,7 @@ mod flake;
 mod gc;
 mod generations;
 mod golden;
+mod hostile;
 mod nix;
 mod parts;
 mod plugins;
@@ -34,6 +37,7 @@ mod process;
 mod readme;
 mod render;
 mod secrets;
+mod shipped;
 mod store;
 mod store_faults;
 mod vault;

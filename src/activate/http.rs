@@ -8,6 +8,7 @@ use std::time::Duration;
 pub struct Client {
     runtime: tokio::runtime::Runtime,
     client: reqwest::Client,
+    deadline: Duration,
 }
 
 /// What a service answered.
@@ -25,9 +26,14 @@ const MAX_SIZE: usize = 64 << 20;
 
 impl Client {
     pub fn new() -> Result<Self, std::io::Error> {
+        Client::with_deadline(DEADLINE)
+    }
+
+    /// For questions that take their time.
+    pub fn with_deadline(deadline: Duration) -> Result<Self, std::io::Error> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let client = reqwest::Client::builder().no_proxy().timeout(DEADLINE).build();
-        Ok(Client { runtime, client: client.map_err(std::io::Error::other)? })
+        let client = reqwest::Client::builder().no_proxy().timeout(deadline).build();
+        Ok(Client { runtime, client: client.map_err(std::io::Error::other)?, deadline })
     }
 
     /// `Err`: nobody answered, and why.
@@ -69,15 +75,15 @@ impl Client {
                 }
                 Ok(Answer { status, body: String::from_utf8_lossy(&body).into_owned() })
             })
-            .map_err(|e: reqwest::Error| reason(&e))
+            .map_err(|e: reqwest::Error| reason(&e, self.deadline))
     }
 }
 
 /// The innermost cause: `Connection refused`, not the chain of layers around it.
-fn reason(error: &reqwest::Error) -> String {
+fn reason(error: &reqwest::Error, deadline: Duration) -> String {
     let url = error.url().map(|u| format!("{u} ")).unwrap_or_default();
     if error.is_timeout() {
-        return format!("{url}does not answer within {} s", DEADLINE.as_secs());
+        return format!("{url}does not answer within {} s", deadline.as_secs());
     }
     let mut cause: &dyn std::error::Error = error;
     while let Some(inner) = cause.source() {

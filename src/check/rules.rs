@@ -11,7 +11,7 @@ use super::promql::{
     self, Checked, Fault, Labels, M109, M112, M113, M114, M115, M118, is_label_name, is_metric_name,
 };
 use super::template;
-use crate::diagnostic::{Finding, Place, Severity, nearest};
+use crate::diagnostic::{Finding, Path, Place, Severity, nearest};
 use crate::profile::text::{Piece, Text};
 use crate::stack::{AlertRule, Group, Rule, Source, Stack, Version};
 
@@ -23,11 +23,26 @@ pub fn check(stack: &Stack, sources: &Sources<'_>) -> Vec<Finding> {
     checker.groups(stack);
     for group in &stack.groups {
         for rule in &group.rules {
+            let before = checker.findings.len();
             checker.rule(group, rule);
+            if let Some(plugin) = rule.plugin() {
+                checker
+                    .findings
+                    .iter_mut()
+                    .skip(before)
+                    .for_each(|finding| name_plugin(finding, rule, plugin));
+            }
         }
     }
     checker.together(stack);
     checker.findings
+}
+
+/// What a plugin added stands in no profile: the finding says whose it is, and shows it.
+fn name_plugin(finding: &mut Finding, rule: &Rule, plugin: &str) {
+    finding.message = format!("the alert `{}` of the plugin `{plugin}`: {}", rule.name, finding.message);
+    finding.place = Place::Key(Path::new(["plugins", plugin]));
+    finding.notes.insert(0, format!("its expression is {}", normal(&rule.expr())));
 }
 
 /// What the stack's expressions can select: its scrapes, and what its rules record.

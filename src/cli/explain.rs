@@ -7,9 +7,9 @@ use clap::Args;
 use super::output::Output;
 use crate::diagnostic::{Path, nearest};
 use crate::engine::{self, Failure};
-use crate::profile;
 use crate::profile::node::Node;
 use crate::profile::provenance::Step;
+use crate::profile::{self, Lookup};
 use crate::project::Project;
 use crate::secret::Environment;
 use crate::stack::change::Change;
@@ -59,14 +59,34 @@ fn code(subject: &str, output: &Output) -> anyhow::Result<()> {
 fn value(project: &Project, name: &str, path: &Path, output: &Output) -> Result<(), Failure> {
     // Variables may be missing here: where a value comes from does not depend on them.
     let environment = Environment::default();
-    let loaded = profile::load(name, project, &|var| environment.var(var).or(Some(String::new())));
+    let lookup = |var: &str| environment.var(var).or(Some(String::new()));
+    let loaded = profile::load(name, project, &lookup);
     let map = loaded
         .map
         .ok_or_else(|| anyhow::anyhow!("the profile `{name}` can't be read; see `monprov check {name}`"))?;
     if map.files.is_empty() {
         return Err(anyhow::anyhow!("there is no profile `{name}`; see `monprov check {name}`").into());
     }
+    let changes = match plugin_changes(project, name, path, &map.root, &lookup) {
+        Ok(changes) => changes,
+        Err(Failure::Refused(_)) => {
+            let why = format!("not asked, since the profile has errors: monprov check {name}");
+            output.line("plugins", &why);
+            vec![]
+        }
+        Err(failure) => return Err(failure),
+    };
     let leaves = map.leaves(path);
+    if let Some(added) = changes.iter().find(|change| change.adds(path)).filter(|_| leaves.is_empty()) {
+        if output.json {
+            let step = serde_json::json!({ "plugin": added.plugin, "value": added.edit.value(), "reason": added.reason });
+            output.json(&serde_json::json!({ path.to_string(): [step] }));
+        } else {
+            let (plugin, value, reason) = (&added.plugin, added.edit.value(), &added.reason);
+            output.result(&format!("{path}\n    plugin {plugin} {value} ({reason})\n"));
+        }
+        return Ok(());
+    }
     if leaves.is_empty() {
         let parent = path.parent().unwrap_or_default();
         let known: Vec<String> = map.leaves(&parent).iter().map(ToString::to_string).collect();
@@ -78,7 +98,6 @@ fn value(project: &Project, name: &str, path: &Path, output: &Output) -> Result<
         let text = loaded.sources.iter().find(|(file, _)| *file == step.file).map_or("", |(_, text)| text);
         text.get(..step.range.start).unwrap_or_default().matches('\n').count() + 1
     };
-    let changes = plugin_changes(project, name, path, &map.root)?;
     let mut json = serde_json::Map::new();
     for leaf in leaves {
         let steps = map.history(&leaf).unwrap_or_default();
@@ -106,10 +125,16 @@ fn value(project: &Project, name: &str, path: &Path, output: &Output) -> Result<
 }
 
 /// What plugins change about alerts: of those alone they can change anything.
-fn plugin_changes(project: &Project, name: &str, path: &Path, root: &Node) -> Result<Vec<Change>, Failure> {
+fn plugin_changes(
+    project: &Project,
+    name: &str,
+    path: &Path,
+    root: &Node,
+    lookup: Lookup<'_>,
+) -> Result<Vec<Change>, Failure> {
     if root.get("plugins").is_none() || path.segments().next() != Some("alerts") {
         return Ok(vec![]);
     }
-    let loaded = engine::load(project, name, &Environment::default())?;
+    let loaded = engine::load_with(project, name, lookup)?;
     Ok(engine::plugins::run(project, loaded, None)?.ran.changes)
 }

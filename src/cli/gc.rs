@@ -6,7 +6,8 @@ use clap::Args;
 use jiff::{Span, Timestamp, ZonedDateTime};
 
 use super::output::{Output, kilobytes, plural};
-use crate::engine::Failure;
+use crate::compiled::Removed;
+use crate::engine::{Failure, plugins};
 use crate::project::Project;
 use crate::store::{Busy, Collected, Limits, Store};
 
@@ -29,26 +30,31 @@ impl Gc {
         let store = Store::open(&project.state)?;
         let limits = Limits { keep: self.keep, since: self.older_than };
         let mut say = || output.line("waits", "another run uses the store");
+        let code = plugins::collect(project, self.dry_run)?;
         let collected = store.gc(limits, self.dry_run, Busy::Wait(&mut say))?;
         if output.json {
-            output.json(&json(&collected, self.dry_run));
+            output.json(&json(&collected, code, self.dry_run));
         } else {
             let paths = collected.bundles.iter().map(|name| store.path_of(name));
             let text: String = paths.map(|path| format!("{}\n", path.path().display())).collect();
             output.result(&text);
         }
-        summary(&collected, self.dry_run, output);
+        summary(&collected, code, self.dry_run, output);
         Ok(ExitCode::SUCCESS)
     }
 }
 
-fn summary(collected: &Collected, dry_run: bool, output: &Output) {
+fn summary(collected: &Collected, code: Removed, dry_run: bool, output: &Output) {
     for profile in &collected.busy {
         output.line("kept", &format!("the generations of `{profile}`: another run is changing it"));
     }
     let generations = &collected.generations;
     if !generations.is_empty() {
         output.line("removed", &plural(generations.len(), "generation"));
+    }
+    if code.files > 0 {
+        output
+            .line("removed", &format!("code of {}, {}", plural(code.files, "plugin"), kilobytes(code.bytes)));
     }
     let others = [(collected.records, "record"), (collected.memo, "memo entry"), (collected.roots, "root")];
     let others = others.iter().filter(|(count, _)| *count > 0).map(|(count, what)| match (count, *what) {
@@ -60,7 +66,7 @@ fn summary(collected: &Collected, dry_run: bool, output: &Output) {
     output.line("removed", &format!("{text}{}", if dry_run { "  (--dry-run: nothing yet)" } else { "" }));
 }
 
-fn json(collected: &Collected, dry_run: bool) -> serde_json::Value {
+fn json(collected: &Collected, code: Removed, dry_run: bool) -> serde_json::Value {
     let generation = |(profile, number): &(String, u64)| {
         serde_json::json!({
             "profile": profile, "number": number,
@@ -75,6 +81,7 @@ fn json(collected: &Collected, dry_run: bool) -> serde_json::Value {
         "roots": collected.roots,
         "records": collected.records,
         "memo": collected.memo,
+        "code": { "files": code.files, "bytes": code.bytes },
     })
 }
 

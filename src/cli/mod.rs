@@ -11,6 +11,7 @@ mod explain;
 mod gc;
 mod generations;
 mod init;
+mod observe;
 mod output;
 mod plugin;
 mod progress;
@@ -113,6 +114,7 @@ enum Verb {
     /// Remove bundles that nothing needs
     Gc(gc::Gc),
     Unit(unit::Unit),
+    Observe(observe::Observe),
     /// Pin, list, inspect and try plugins
     Plugin(plugin::Plugin),
     /// Explain a code (M104) or where a value of a profile comes from
@@ -180,6 +182,7 @@ pub fn run() -> ExitCode {
     tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(ansi).with_env_filter(filter).init();
     let arguments = Arguments::parse();
     let mut output = Output::new(arguments.global.color, arguments.global.json, arguments.global.quiet);
+    progress::show_compiling(&output);
     match dispatch(&arguments, &mut output) {
         Ok(code) => code,
         Err(Failure::Refused(report)) => {
@@ -228,6 +231,7 @@ fn dispatch(arguments: &Arguments, output: &mut Output) -> Result<ExitCode, Fail
         Verb::Verify(verb) => verb.run(&project()?, output),
         Verb::Gc(verb) => verb.run(&project()?, output),
         Verb::Unit(verb) => verb.run(&project()?, output),
+        Verb::Observe(verb) => verb.run(&project()?, output),
         Verb::Plugin(verb) => verb.run(project, output),
         Verb::CompilePlugin => {
             Ok(if crate::compiled::child()? { ExitCode::SUCCESS } else { ExitCode::from(exit::FAILED) })

@@ -93,9 +93,7 @@ impl Origins {
 
     /// Values that plugins changed are theirs; the last one counts.
     pub(super) fn note_plugins(&mut self, changes: &[Change]) {
-        let noted = changes.iter().filter_map(|change| {
-            Some((change.path()?.to_string(), format!("plugin {}: {}", change.plugin, change.reason)))
-        });
+        let noted = changes.iter().filter_map(|change| Some((change.path()?.to_string(), change.why())));
         self.plugins = noted.collect();
     }
 

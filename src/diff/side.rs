@@ -77,11 +77,16 @@ impl Side {
 }
 
 impl Side {
-    /// Every rule with its group and, of a rule from a file, its line there.
+    /// Every rule with its group and, of a rule from a file, its line there, or why a plugin added it.
     pub(super) fn rules(&self) -> Vec<(&Group, &Rule, Option<String>)> {
         let mut counts: HashMap<&str, usize> = HashMap::new();
+        let added = |change: &'_ change::Change| matches!(change.edit, change::Edit::Add(_));
+        let added: HashMap<&str, String> = (self.manifest.changes.iter().filter(|change| added(change)))
+            .map(|change| (change.alert.as_str(), change.why()))
+            .collect();
         let located = self.stack.rules().map(|(group, rule)| {
             let origin = match &rule.source {
+                Source::Setting(_) if rule.plugin().is_some() => added.get(rule.name.as_str()).cloned(),
                 Source::Setting(_) => None,
                 Source::File { file, .. } => {
                     let nth = counts.entry(file).or_default();

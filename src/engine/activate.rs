@@ -16,6 +16,7 @@ use crate::bundle::manifest::Manifest;
 use crate::diagnostic::has_errors;
 use crate::project::Project;
 use crate::secret::{self, HandOver, Resolved};
+use crate::stack::ServiceKind;
 use crate::store::{Difference, Generation, NO_RUNTIME, Outcome, ProfileLock, Rollback, Store, StorePath};
 
 /// What is to become of a profile.
@@ -78,6 +79,20 @@ pub fn undo(
     let runtime = runtime(lock.store(), &bundle)?;
     let resolve = |manifest: &Manifest| resolve_again(project, manifest, options);
     Activator { lock, runtime: &*runtime, resolve: &resolve, deadline: DEADLINE, say }.undo().map_err(failure)
+}
+
+/// Where a service of what runs can be reached from here: `127.0.0.1:9090`.
+pub fn address(project: &Project, profile: &str, kind: ServiceKind) -> Result<Option<String>, Failure> {
+    let store = Store::open(&project.state)?;
+    let Some(path) = store.live(profile)? else { return Ok(None) };
+    let bundle = Bundle::open(path)?;
+    if bundle.manifest.runtime == NO_RUNTIME {
+        return Ok(None);
+    }
+    match bundle.service_of(kind) {
+        Some((name, port)) => Ok(runtime(&store, &bundle)?.address(name, port)?),
+        None => Ok(None),
+    }
 }
 
 /// What [`activate`] would do. Touches nothing.

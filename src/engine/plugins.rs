@@ -2,13 +2,18 @@
 
 use std::collections::BTreeMap;
 
+use anyhow::Context;
+
 use super::{Failure, Loaded, Report};
 use crate::bundle::manifest::{self, sha256};
-use crate::compiled::{self, Trouble};
+use crate::compiled;
 use crate::diagnostic::{Finding, Path, Place, Severity, has_errors};
+use crate::observe::Seen;
 use crate::pins::{self, Pin, Pins};
 use crate::plugin::codes::{M701, M707};
-use crate::plugin::{Info, Limits, Plugin, Said, component, order, policy, refusal, thresholds};
+use crate::plugin::{
+    self, Info, Limits, Plugin, Said, Unloaded, component, order, policy, refusal, thresholds,
+};
 use crate::profile::Profile;
 use crate::profile::codes::M015;
 use crate::project::Project;
@@ -22,8 +27,11 @@ pub struct File {
     pub sha256: String,
 }
 
+/// Files by plugin, and what is wrong with others.
+pub type Files = (BTreeMap<String, File>, Vec<Finding>);
+
 /// The files of all plugins by plugin; those that are not as they were pinned are refused.
-pub fn files(project: &Project, profile: &Profile) -> anyhow::Result<(BTreeMap<String, File>, Vec<Finding>)> {
+pub fn files(project: &Project, profile: &Profile) -> anyhow::Result<Files> {
     let (mut files, mut findings) = (BTreeMap::new(), vec![]);
     if profile.settings.plugins.is_empty() {
         return Ok((files, findings));
@@ -93,25 +101,25 @@ impl Plugins {
         files: &BTreeMap<String, File>,
     ) -> Result<(Self, Vec<Finding>), Failure> {
         let (stages, mut findings) = order::stages(&profile.settings.plugins);
-        let mut all = BTreeMap::new();
+        let mut fitting = vec![];
         for (name, file) in files {
             let Some(settings) = profile.settings.plugins.get(name) else { continue };
-            let limits = Limits::of(&settings.limits);
-            let code = match code(&project.state, &file.bytes, &limits) {
-                Ok(code) => code,
-                Err(Trouble::Plugin(failure)) => {
-                    findings.push(refusal(name, &failure));
-                    continue;
-                }
-                Err(Trouble::Machine(error)) => return Err(Failure::Failed(error)),
-            };
-            match Plugin::load(name, &code, settings) {
-                Ok(plugin) => {
-                    all.insert(name.clone(), plugin);
-                }
-                Err(wrong) => findings.extend(wrong),
+            match component::check_size(&file.bytes, &Limits::of(&settings.limits)) {
+                Ok(()) => fitting.push((name.as_str(), file.bytes.as_slice(), settings)),
+                Err(failure) => findings.push(refusal(name, &failure)),
             }
         }
+        let named: Vec<_> = fitting.iter().map(|(name, file, _)| (*name, *file)).collect();
+        let mut ready = vec![];
+        for ((name, _, settings), code) in fitting.into_iter().zip(compiled::code(&project.state, &named)?) {
+            match code {
+                Ok(code) => ready.push(Unloaded { name, code, settings }),
+                Err(failure) => findings.push(refusal(name, &failure)),
+            }
+        }
+        let (plugins, wrong) = plugin::load(ready);
+        findings.extend(wrong);
+        let all = plugins.into_iter().map(|plugin| (plugin.name.clone(), plugin)).collect();
         Ok((Plugins { all, stages }, findings))
     }
 
@@ -129,10 +137,10 @@ impl Plugins {
     }
 
     /// Lets the threshold plugins change the stack.
-    pub fn adjust(&self, profile: &Profile, stack: &mut Stack) -> Ran {
+    pub fn adjust(&self, profile: &Profile, seen: &BTreeMap<String, Seen>, stack: &mut Stack) -> Ran {
         let stage = |names: &Vec<String>| names.iter().filter_map(|name| self.all.get(name)).collect();
         let stages: Vec<Vec<&Plugin>> = self.stages.iter().map(stage).collect();
-        let (changes, said) = thresholds::adjust(&stages, profile, stack);
+        let (changes, said) = thresholds::adjust(&stages, profile, seen, stack);
         Ran { changes, said }
     }
 
@@ -168,11 +176,6 @@ pub fn verdicts(findings: &[Finding]) -> Vec<manifest::Verdict> {
         .collect()
 }
 
-fn code(state: &std::path::Path, bytes: &[u8], limits: &Limits) -> Result<Vec<u8>, Trouble> {
-    component::check_size(bytes, limits).map_err(Trouble::Plugin)?;
-    compiled::code(state, bytes)
-}
-
 /// A profile's plugins against its stack, and what they said, also where that would stop a build.
 #[derive(Debug)]
 pub struct Trial {
@@ -183,7 +186,7 @@ pub struct Trial {
 
 /// Runs plugins and nothing else. `only`: this one alone.
 pub fn run(project: &Project, loaded: Loaded, only: Option<&str>) -> Result<Trial, Failure> {
-    let Loaded { mut profile, files, plugins: mut plugin_files, mut report, .. } = loaded;
+    let Loaded { mut profile, files, observed, plugins: mut plugin_files, mut report, .. } = loaded;
     if let Some(only) = only {
         profile.settings.plugins.retain(|name, plugin| {
             plugin.after.clear();
@@ -198,7 +201,8 @@ pub fn run(project: &Project, loaded: Loaded, only: Option<&str>) -> Result<Tria
     if has_errors(&report.findings) {
         return Err(Failure::Refused(Box::new(report)));
     }
-    let mut ran = plugins.adjust(&profile, &mut stack);
+    let seen = super::seen(observed.as_ref(), &stack, &mut report);
+    let mut ran = plugins.adjust(&profile, &seen, &mut stack);
     let judged = plugins.judge(&profile, &stack);
     report.findings.append(&mut ran.said.findings);
     report.findings.extend(judged.findings);
@@ -210,23 +214,27 @@ pub fn run(project: &Project, loaded: Loaded, only: Option<&str>) -> Result<Tria
 }
 
 /// What a file is, with its digest. `state`: where compiled code is kept.
-pub fn inspect(state: &std::path::Path, bytes: &[u8]) -> anyhow::Result<(Info, String)> {
+pub fn inspect(state: &std::path::Path, name: &str, bytes: &[u8]) -> anyhow::Result<(Info, String)> {
     let limits = Limits::default();
-    let why = |failure: crate::plugin::Failure| anyhow::anyhow!("it {failure}; {}", failure.remedy("NAME"));
-    let code = match code(state, bytes, &limits) {
-        Ok(code) => code,
-        Err(Trouble::Plugin(failure)) => return Err(why(failure)),
-        Err(Trouble::Machine(error)) => return Err(error),
-    };
-    let info = crate::plugin::inspect(&code, &limits).map_err(why)?;
+    let why = |failure: plugin::Failure| anyhow::anyhow!("it {failure}; {}", failure.remedy("NAME"));
+    component::check_size(bytes, &limits).map_err(why)?;
+    let code = compiled::code(state, &[(name, bytes)])?.pop().context("no code was made")?;
+    let info = plugin::inspect(&code.map_err(why)?, &limits).map_err(why)?;
     Ok((info, sha256(bytes)))
+}
+
+/// Removes compiled code that no pin names.
+pub(crate) fn collect(project: &Project, dry_run: bool) -> anyhow::Result<compiled::Removed> {
+    let pins = Pins::read(project)?;
+    let pinned = pins.plugins.values().map(|pin| pin.sha256.as_str()).collect();
+    compiled::collect(&project.state, &pinned, dry_run)
 }
 
 /// Pins a file of the project as it is now; the pin that it had before.
 pub fn pin(project: &Project, file: &str, source: Option<String>) -> anyhow::Result<(Pin, Option<Pin>)> {
     let bytes = project.bytes(file).map_err(anyhow::Error::msg)?;
     let (info, digest) =
-        inspect(&project.state, &bytes).map_err(|why| anyhow::anyhow!("{file} is no plugin: {why}"))?;
+        inspect(&project.state, file, &bytes).map_err(|why| anyhow::anyhow!("{file} is no plugin: {why}"))?;
     let mut pins = Pins::read(project)?;
     let pin = Pin::new(digest, &info, source);
     let before = pins.plugins.insert(file.to_owned(), pin.clone());

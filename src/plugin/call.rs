@@ -1,4 +1,5 @@
-//! Calling a plugin: a fresh instance for every call, held to its limits.
+//! Calling plugins: a fresh instance for every call, held to its limits, on a thread that has
+//! the stack for it.
 
 use std::sync::mpsc;
 use std::time::Duration;
@@ -8,7 +9,7 @@ use wasmtime::{Engine, Store};
 
 use super::component::Linked;
 use super::failure::Failure;
-use super::limits::{Guard, Limits};
+use super::limits::Guard;
 use super::wasi::State;
 
 /// What a call gave, and what it took.
@@ -19,6 +20,13 @@ pub(super) struct Answer<T> {
     pub(super) printed: String,
 }
 
+impl<T> Answer<T> {
+    pub(super) fn map<U>(self, change: impl FnOnce(T) -> U) -> Answer<U> {
+        let Answer { value, fuel, printed } = self;
+        Answer { value: change(value), fuel, printed }
+    }
+}
+
 /// A call that failed, and what the guest had printed until then.
 #[derive(Debug)]
 pub(super) struct Failed {
@@ -26,30 +34,31 @@ pub(super) struct Failed {
     pub(super) printed: String,
 }
 
-/// The clock of the backstop ticks this often over a call's time.
-const TICKS: u64 = 20;
+/// The clock of the backstop ticks this often.
+const TICK: Duration = Duration::from_millis(50);
 
 /// Makes one call in an instance of its own. `items`: how many things the call is about, for
 /// its fuel.
 ///
-/// `bind` looks an interface up; `call` calls it.
+/// `bind` looks an interface up, see [`lookup`]; `call` calls it.
 pub(super) fn call<B, T>(
     linked: &Linked,
-    limits: &Limits,
     items: usize,
-    bind: impl FnOnce(&mut Store<State>, &Instance) -> Result<B, Failure>,
+    bind: impl FnOnce(&Linked, &mut Store<State>, &Instance) -> Result<B, Failure>,
     call: impl FnOnce(&mut Store<State>, B) -> wasmtime::Result<T>,
 ) -> Result<Answer<T>, Failed> {
+    let limits = &linked.limits;
     let fuel = limits.fuel_for(items);
     let mut store = Store::new(&linked.engine, State::new(Guard::new(*limits)));
     store.limiter(|state| &mut state.guard);
     store.set_hostcall_fuel(usize::try_from(limits.output).unwrap_or(usize::MAX));
-    store.set_epoch_deadline(TICKS);
+    // The first tick may come at once.
+    store.set_epoch_deadline(1 + limits.milliseconds.div_ceil(TICK.as_millis() as u64));
     let result = store
         .set_fuel(fuel)
         .and_then(|()| linked.pre.instantiate(&mut store))
         .map_err(|error| Failure::of(&error, store.data().guard.denied, fuel, limits))
-        .and_then(|instance| bind(&mut store, &instance))
+        .and_then(|instance| bind(linked, &mut store, &instance))
         .and_then(|bound| {
             call(&mut store, bound)
                 .map_err(|error| Failure::of(&error, store.data().guard.denied, fuel, limits))
@@ -61,26 +70,54 @@ pub(super) fn call<B, T>(
     }
 }
 
-/// Runs something on a thread that has the stack that a plugin may use, while a clock ticks.
-pub(super) fn on_a_stack<T: Send>(
-    engine: &Engine,
-    limits: &Limits,
-    work: impl FnOnce() -> T + Send,
-) -> Option<T> {
-    /// What the host itself needs on top.
-    const OWN: u64 = 1 << 20;
-    let size = usize::try_from(limits.stack + OWN).unwrap_or(usize::MAX);
-    let tick = Duration::from_millis((limits.milliseconds / TICKS).max(1));
-    std::thread::scope(|scope| {
-        let (done, ended) = mpsc::channel::<()>();
-        let worker = std::thread::Builder::new().stack_size(size).spawn_scoped(scope, move || {
-            // Dropped when the work ends, however it ends.
-            let _done = done;
-            work()
-        });
-        while let Err(mpsc::RecvTimeoutError::Timeout) = ended.recv_timeout(tick) {
-            engine.increment_epoch();
+/// Looks an interface of a version's bindings up in an instance.
+macro_rules! lookup {
+    ($interface:ident) => {
+        |linked, store, instance| {
+            let indices = $interface::GuestIndices::new(&linked.pre)
+                .map_err($crate::plugin::failure::Failure::missing)?;
+            indices.load(store, instance).map_err($crate::plugin::failure::Failure::wrong_type)
         }
-        worker.ok()?.join().ok()
+    };
+}
+pub(super) use lookup;
+
+/// Calls plugins side by side while a clock ticks. The answers stand in their order.
+pub(super) fn side_by_side<P: Sync, T: Send>(
+    all: &[&P],
+    linked: impl Fn(&P) -> &Linked,
+    work: impl Fn(&P) -> Result<Answer<T>, Failed> + Sync,
+) -> Vec<Result<Answer<T>, Failed>> {
+    let mut engines: Vec<&Engine> = vec![];
+    for engine in all.iter().map(|one| &linked(one).engine) {
+        if !engines.iter().any(|known| Engine::same(known, engine)) {
+            engines.push(engine);
+        }
+    }
+    let work = &work;
+    std::thread::scope(|scope| {
+        let (running, ended) = mpsc::channel::<()>();
+        let start = |one| {
+            let running = running.clone();
+            std::thread::Builder::new().stack_size(linked(one).limits.thread()).spawn_scoped(
+                scope,
+                move || {
+                    // Dropped when the work ends, however it ends.
+                    let _running = running;
+                    work(one)
+                },
+            )
+        };
+        let threads: Vec<_> = all.iter().map(|one| start(*one)).collect();
+        drop(running);
+        while let Err(mpsc::RecvTimeoutError::Timeout) = ended.recv_timeout(TICK) {
+            engines.iter().for_each(|engine| engine.increment_epoch());
+        }
+        let lost = |why: String| Err(Failed { failure: Failure::Trap(why), printed: String::new() });
+        let answers = threads.into_iter().map(|thread| match thread {
+            Ok(thread) => thread.join().unwrap_or_else(|_| lost("its thread ended".into())),
+            Err(error) => lost(format!("there is no thread for it: {error}")),
+        });
+        answers.collect()
     })
 }

@@ -54,7 +54,7 @@ pub static M705: Code = Code {
 
     [plugins.hours]
     file = \"plugins/business-hours.wasm\"
-    may = [\"threshold\", \"for\", \"label\", \"severity\", \"add\", \"disable\"]
+    may = [\"threshold\", \"for\", \"keep_firing_for\", \"expr\", \"label\", \"severity\", \"annotation\", \"add\", \"disable\"]
 
 What the profile marked `final` no plugin changes, and every change needs a reason.",
 };

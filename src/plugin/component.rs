@@ -1,5 +1,6 @@
 //! Bytes → component → compiled code → a component that can be called.
 
+use std::collections::BTreeMap;
 use std::hash::{Hash, Hasher};
 
 use sha2::{Digest, Sha256};
@@ -9,17 +10,33 @@ use wasmtime::{Config, Engine};
 
 use crate::bundle::listing::hex;
 
+use super::abi::{Abi, PACKAGE, World};
 use super::failure::Failure;
 use super::limits::Limits;
 use super::wasi::{self, State};
-use super::worlds::{META, PACKAGE, World};
 
 /// What decides about compiled code besides the component and wasmtime: to be changed with
 /// every line of [`engine`] that changes how code is made, since wasmtime loads code that was
 /// made with other settings of some kinds without a word.
 const MAKE: &str = "1: fuel, epoch, canonical NaN, no relaxed SIMD";
 
-/// The engine of one plugin: same inputs, same results, on every machine.
+/// Engines by the only setting that differs between plugins, their stack: making one takes
+/// longer than most calls.
+#[derive(Default)]
+pub(super) struct Engines(BTreeMap<u64, Engine>);
+
+impl Engines {
+    pub(super) fn of(&mut self, limits: &Limits) -> Result<Engine, Failure> {
+        if let Some(engine) = self.0.get(&limits.stack) {
+            return Ok(engine.clone());
+        }
+        let engine = engine(limits)?;
+        self.0.insert(limits.stack, engine.clone());
+        Ok(engine)
+    }
+}
+
+/// An engine of plugins: same inputs, same results, on every machine.
 fn engine(limits: &Limits) -> Result<Engine, Failure> {
     let mut config = Config::new();
     config
@@ -93,6 +110,8 @@ impl Hasher for Sum {
 pub(super) struct Linked {
     pub(super) engine: Engine,
     pub(super) pre: InstancePre<State>,
+    pub(super) limits: Limits,
+    pub(super) abi: Abi,
     pub(super) worlds: Vec<World>,
     /// WASI interfaces that it imports.
     pub(super) wasi: Vec<String>,
@@ -106,12 +125,12 @@ pub(super) struct Linked {
     unsafe_code,
     reason = "wasmtime can't check compiled code; the edge reads only what it wrote itself"
 )]
-pub(super) fn link(code: &[u8], limits: &Limits) -> Result<Linked, Failure> {
-    let engine = engine(limits)?;
+pub(super) fn link(code: &[u8], limits: &Limits, engine: Engine) -> Result<Linked, Failure> {
     // SAFETY: the caller vouches that `compile` of this program made the code.
     let component = unsafe { Component::deserialize(&engine, code) }
         .map_err(|error| Failure::NotCompiled(first_line(&format!("{error:#}"))))?;
-    let (worlds, wasi) = interfaces(&engine, &component)?;
+    let wasi = imports(&engine, &component)?;
+    let (abi, worlds) = exports(&engine, &component)?;
     let mut linker = Linker::new(&engine);
     if !wasi.is_empty() {
         wasi::add(&mut linker).map_err(|error| Failure::Trap(error.to_string()))?;
@@ -120,14 +139,13 @@ pub(super) fn link(code: &[u8], limits: &Limits) -> Result<Linked, Failure> {
         // An interface of WASI that is not answered, such as HTTP.
         Failure::Imports(vec![first_line(&format!("{error:#}"))])
     })?;
-    Ok(Linked { engine, pre, worlds, wasi })
+    Ok(Linked { engine, pre, limits: *limits, abi, worlds, wasi })
 }
 
-/// The worlds that a component fits, and what it imports of WASI.
-fn interfaces(engine: &Engine, component: &Component) -> Result<(Vec<World>, Vec<String>), Failure> {
-    let ty = component.component_type();
+/// What a component imports of WASI; functions of anything else are refused.
+fn imports(engine: &Engine, component: &Component) -> Result<Vec<String>, Failure> {
     let (mut wasi, mut refused) = (vec![], vec![]);
-    for (name, import) in ty.imports(engine) {
+    for (name, import) in component.component_type().imports(engine) {
         let functions = match import.ty {
             ComponentItem::ComponentInstance(instance) => {
                 instance.exports(engine).any(|(_, item)| !matches!(item.ty, ComponentItem::Type(_)))
@@ -141,23 +159,31 @@ fn interfaces(engine: &Engine, component: &Component) -> Result<(Vec<World>, Vec
             false => {}
         }
     }
-    if !refused.is_empty() {
-        return Err(Failure::Imports(refused));
-    }
+    if refused.is_empty() { Ok(wasi) } else { Err(Failure::Imports(refused)) }
+}
+
+/// The newest version of the ABI that a component has a role of, by the exact names of its
+/// exports, and the worlds that it fits.
+fn exports(engine: &Engine, component: &Component) -> Result<(Abi, Vec<World>), Failure> {
+    let ty = component.component_type();
     let exports: Vec<String> = ty.exports(engine).map(|(name, _)| name.to_owned()).collect();
-    let has = |interface: &str| exports.iter().any(|export| export == interface);
-    let worlds: Vec<World> = World::ALL.into_iter().filter(|world| has(world.interface())).collect();
-    if worlds.is_empty() || !has(META) {
-        let ours = PACKAGE.split_once('@').map_or(PACKAGE, |(name, _)| name);
-        let other = exports.iter().find(|export| {
-            export.split_once('/').is_some_and(|(package, _)| package == ours)
-                && !export.ends_with(PACKAGE.rsplit('@').next().unwrap_or_default())
-        });
-        return Err(match other {
-            Some(found) => Failure::UnknownAbi { found: found.clone() },
-            None if !worlds.is_empty() => Failure::MissingExport(META.to_owned()),
-            None => Failure::NoWorld { exports },
-        });
+    for abi in Abi::HOSTED {
+        let has = |interface: &str| exports.contains(&abi.interface(interface));
+        let worlds: Vec<World> = World::ALL.into_iter().filter(|world| has(world.name())).collect();
+        match (worlds.is_empty(), has("meta")) {
+            (false, true) => return Ok((abi, worlds)),
+            (false, false) => return Err(Failure::MissingExport(abi.interface("meta"))),
+            (true, _) => {}
+        }
     }
-    Ok((worlds, wasi))
+    let version = |export: &String| {
+        let (package, interface) = export.split_once('/')?;
+        let (_, version) = interface.split_once('@').filter(|_| package == PACKAGE)?;
+        let hosted = Abi::HOSTED.iter().any(|abi| abi.version() == version);
+        (!hosted).then(|| export.clone())
+    };
+    Err(match exports.iter().find_map(version) {
+        Some(found) => Failure::UnknownAbi { found },
+        None => Failure::NoWorld { exports },
+    })
 }

@@ -3,14 +3,18 @@
 
 use serde_json::{Value as Json, json};
 
+use std::collections::BTreeMap;
+
+use crate::check::promql::threshold;
 use crate::diagnostic::Path;
+use crate::observe::Seen;
 use crate::profile::Profile;
 use crate::profile::node::Node;
-use crate::profile::text::Text;
+use crate::profile::text::{Piece, Text};
 use crate::stack::change::{Edit, Editor};
 use crate::stack::{Group, Rule, Source, Stack};
 
-use super::worlds::types::Alert;
+use super::abi::types::{Alert, Observation, Part, Side};
 
 /// The document; plugins/README.md describes it.
 pub(super) fn stack(stack: &Stack) -> String {
@@ -66,9 +70,11 @@ fn alert(id: &str, group: &Group, rule: &Rule, profile: &Profile) -> Alert {
         name: rule.name.clone(),
         group: group.name.clone(),
         expr: rule.expr(),
+        parts: parts(&rule.expr),
         threshold: inner.and_then(|alert| alert.threshold).map(|threshold| threshold.0),
         unit: inner.map(|alert| alert.unit.clone()).unwrap_or_default(),
         pending_s: inner.map(|alert| alert.r#for.as_secs_f64()).unwrap_or_default(),
+        keep_firing_s: inner.map(|alert| alert.keep_firing_for.as_secs_f64()).unwrap_or_default(),
         severity: labels.get("severity").cloned().unwrap_or_default(),
         labels: labels.into_iter().collect(),
         annotations: inner.map(|alert| alert.annotations.iter().map(fill).collect()).unwrap_or_default(),
@@ -78,6 +84,33 @@ fn alert(id: &str, group: &Group, rule: &Rule, profile: &Profile) -> Alert {
             Source::File { .. } => vec![],
         },
     }
+}
+
+/// What was observed.
+pub(super) fn seen(seen: &BTreeMap<String, Seen>) -> Vec<Observation> {
+    let observation = |(alert, seen): (&String, &Seen)| Observation {
+        alert: alert.clone(),
+        fires: match seen.fires {
+            threshold::Side::Above => Side::Above,
+            threshold::Side::Below => Side::Below,
+        },
+        samples: seen.samples as f64,
+        window_s: seen.window_s,
+        max: seen.max,
+        quantiles: seen.quantiles.clone(),
+        would_fire: seen.would_fire.iter().map(|f| (f.threshold, f.times as f64, f.seconds)).collect(),
+    };
+    seen.iter().map(observation).collect()
+}
+
+/// An expression in parts. Rules hold no secrets.
+fn parts(expr: &Text) -> Vec<Part> {
+    let part = |piece: &Piece| match piece {
+        Piece::Plain(text) => Some(Part::Text(text.clone())),
+        Piece::Threshold => Some(Part::Threshold),
+        Piece::Secret { .. } => None,
+    };
+    expr.0.iter().filter_map(part).collect()
 }
 
 /// Where an alert was written, without line: its path in the profile, or its file and id.
@@ -104,6 +137,8 @@ fn frozen(profile: &Profile, alert: &Path) -> Vec<String> {
         all.push(match key.as_str() {
             "component" => "labels.component".to_owned(),
             "labels" => "labels.*".to_owned(),
+            "annotations" => "annotations.*".to_owned(),
+            "summary" | "description" | "runbook_url" => format!("annotations.{key}"),
             other => other.to_owned(),
         });
     }
@@ -112,19 +147,26 @@ fn frozen(profile: &Profile, alert: &Path) -> Vec<String> {
         "severity" => key.clone(),
         other => format!("labels.{other}"),
     }));
+    let annotations = table.entries.get("annotations").and_then(Node::table);
+    let marks = annotations.into_iter().flat_map(|annotations| annotations.finals.keys());
+    all.extend(marks.map(|key| format!("annotations.{key}")));
     all.sort();
     all
 }
 
 /// The mark that an edit runs against.
 pub(super) fn frozen_by<'a>(marks: &'a [String], edit: &Edit) -> Option<&'a str> {
-    let field = edit.field();
+    let field = match edit {
+        Edit::Annotation { name, .. } => format!("annotations.{name}"),
+        _ => edit.field(),
+    };
     let is_label = matches!(edit, Edit::Label { .. });
     let hit = |mark: &&String| match (mark.as_str(), edit) {
         ("*", _) => true,
         // Without the alert, nothing of it is left as it was.
         (_, Edit::Disable) => true,
         ("labels.*", _) => is_label,
+        ("annotations.*", _) => matches!(edit, Edit::Annotation { .. }),
         (mark, _) => mark == field,
     };
     marks.iter().find(hit).map(String::as_str)

@@ -3,6 +3,7 @@
 use wasmtime::Trap;
 
 use super::limits::{Denied, Limits};
+use super::{abi, clean};
 
 /// Why a plugin gave no answer. The message follows the words "the plugin `NAME`".
 /// It has a form for programs, in which the process that compiles hands it over.
@@ -18,9 +19,9 @@ pub enum Failure {
     NotCompiled(String),
     #[error("imports functions, which no plugin gets: {}", .0.join(", "))]
     Imports(Vec<String>),
-    #[error("is made for {found}, and this release knows {known}", known = super::worlds::PACKAGE)]
+    #[error("is made for {found}, and this release runs {} of {}", abi::hosted(), abi::PACKAGE)]
     UnknownAbi { found: String },
-    #[error("exports no interface of {known}; it has {}", list(.exports), known = super::worlds::PACKAGE)]
+    #[error("exports no interface of {}; it has {}", abi::PACKAGE, list(.exports))]
     NoWorld { exports: Vec<String> },
     #[error("lacks an export: {0}")]
     MissingExport(String),
@@ -84,9 +85,13 @@ impl Failure {
             Failure::Instances(_) => raise("instances"),
             Failure::Output(_) => raise("output"),
             Failure::Waited => "a plugin gets the time as an argument and answers at once".into(),
-            Failure::NotUtf8 | Failure::Trap(_) => {
+            Failure::NotUtf8 => {
                 format!("this is a defect of the plugin: see `monprov plugin run PROFILE {name}`")
             }
+            // A stubbed guest ends so, without a word, also when it prints or asks for anything.
+            Failure::Trap(_) => format!(
+                "this is a defect of the plugin, and `monprov plugin run PROFILE {name}` shows what it printed; one built with --stub-wasi prints nothing, and crashes where it asks for a clock, chance, a file or the network: what a plugin needs is an argument"
+            ),
             Failure::Said(_) | Failure::Unsupported(_) => format!("see the settings of `plugins.{name}`"),
         }
     }
@@ -107,16 +112,25 @@ impl Failure {
             (Some(trap), None) => return Failure::Trap(trap.to_string()),
             (None, None) => {}
         }
-        // These have no type of their own.
+        if error.is::<std::str::Utf8Error>() {
+            return Failure::NotUtf8;
+        }
+        // These two have no type that can be named: tests hold wasmtime to its words.
         let text = error.root_cause().to_string();
-        if text.contains("hostcall") || text.contains("fuel allocated") {
+        if text.contains("fuel allocated for hostcalls") {
             Failure::Output(limits.output)
-        } else if text.contains("utf-8") || text.contains("utf8") {
-            Failure::NotUtf8
         } else if text.contains("resource limit exceeded") {
             Failure::Instances(limits.instances)
         } else {
-            Failure::Trap(text)
+            Failure::Trap(clean(&text))
         }
+    }
+
+    pub(super) fn missing(error: wasmtime::Error) -> Failure {
+        Failure::MissingExport(clean(&format!("{error:#}")))
+    }
+
+    pub(super) fn wrong_type(error: wasmtime::Error) -> Failure {
+        Failure::WrongType(clean(&format!("{error:#}")))
     }
 }

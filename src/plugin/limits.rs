@@ -54,6 +54,12 @@ impl Limits {
         }
     }
 
+    /// The stack of a thread that calls the plugin: what the host itself needs is on top.
+    pub(super) fn thread(&self) -> usize {
+        const OWN: u64 = 1 << 20;
+        usize::try_from(self.stack + OWN).unwrap_or(usize::MAX)
+    }
+
     /// The fuel of a call about so many alerts.
     pub(super) fn fuel_for(&self, items: usize) -> u64 {
         self.fuel.saturating_add(self.fuel_per_item.saturating_mul(items as u64))

@@ -1,15 +1,17 @@
 //! WebAssembly bytes + [`Stack`](crate::stack::Stack) + settings → changes and findings.
 //!
 //! In the order of the flow: [`component`] makes a component of a file's bytes and code of that,
-//! [`worlds`] says what it can do, [`schema`] completes its settings, [`order`] puts plugins
-//! into stages, [`call`] runs one in a fresh instance within its [`limits`], and [`thresholds`]
+//! [`abi`] says what it can do, [`schema`] completes its settings, [`order`] puts plugins
+//! into stages, [`call`] runs each in a fresh instance within its [`limits`], and [`thresholds`]
 //! and [`policy`] hold what comes back against what the profile grants.
 //!
 //! The room is pure: reading files, pins, and compiling in a process of its own are the edge's
 //! (`engine::plugins`). The same inputs give the same result on every machine: nothing but fuel
 //! decides, NaNs are canonical, and no guest has a clock or chance.
 
+mod abi;
 mod call;
+pub mod case;
 pub mod codes;
 pub mod component;
 mod document;
@@ -20,23 +22,24 @@ pub mod policy;
 pub mod schema;
 pub mod thresholds;
 mod wasi;
-pub mod worlds;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 use serde_json::Value as Json;
 
 use crate::diagnostic::{Finding, Path, Place};
 use crate::profile::settings as set;
 
-use call::{Answer, Failed};
+use abi::types;
+pub use abi::{Abi, World};
+use call::{Answer, Failed, side_by_side};
 use codes::{M702, M703, M704};
+use component::{Engines, Linked, link};
 pub use failure::Failure;
 pub use limits::Limits;
 use schema::Refused;
-pub use worlds::World;
-use worlds::{meta, types};
 
 /// What a plugin says of itself, and what can be seen of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,6 +48,7 @@ pub struct Info {
     pub version: String,
     pub homepage: String,
     pub settings_schema: String,
+    pub abi: Abi,
     pub worlds: Vec<World>,
     /// Interfaces of WASI that it imports, all of which answer nothing.
     pub wasi: Vec<String>,
@@ -56,10 +60,9 @@ pub struct Plugin {
     pub name: String,
     pub info: Info,
     pub may: Vec<set::Grant>,
-    pub limits: Limits,
     /// Complete, as the plugin gets them.
     settings: String,
-    linked: component::Linked,
+    linked: Linked,
 }
 
 impl fmt::Debug for Plugin {
@@ -83,52 +86,63 @@ pub struct Said {
 
 /// Asks compiled code what it is.
 pub fn inspect(code: &[u8], limits: &Limits) -> Result<Info, Failure> {
-    describe(&component::link(code, limits)?, limits)
+    let linked = link(code, limits, Engines::default().of(limits)?)?;
+    described(&[&linked]).pop().unwrap_or_else(|| Err(Failure::Trap("it gave no answer".into())))
 }
 
-fn describe(linked: &component::Linked, limits: &Limits) -> Result<Info, Failure> {
-    let described = call::on_a_stack(&linked.engine, limits, || {
-        call::call(
-            linked,
-            limits,
-            0,
-            |store, instance| {
-                let indices = meta::GuestIndices::new(&linked.pre).map_err(missing)?;
-                indices.load(store, instance).map_err(wrong_type)
-            },
-            |store, guest| guest.call_describe(store),
-        )
-    });
-    let info = match described {
-        Some(Ok(Answer { value, .. })) => value,
-        Some(Err(Failed { failure, .. })) => return Err(failure),
-        None => return Err(Failure::Trap("its thread ended".into())),
+fn described(all: &[&Linked]) -> Vec<Result<Info, Failure>> {
+    let answers = side_by_side(all, |linked| linked, abi::describe);
+    let info = |(answer, linked): (Result<Answer<abi::meta::Info>, Failed>, &&Linked)| match answer {
+        Ok(Answer { value, .. }) => Ok(Info {
+            name: clean(&value.name),
+            version: clean(&value.version),
+            homepage: clean(&value.homepage),
+            settings_schema: value.settings_schema,
+            abi: linked.abi,
+            worlds: linked.worlds.clone(),
+            wasi: linked.wasi.clone(),
+        }),
+        Err(Failed { failure, .. }) => Err(failure),
     };
-    Ok(Info {
-        name: clean(&info.name),
-        version: clean(&info.version),
-        homepage: clean(&info.homepage),
-        settings_schema: info.settings_schema,
-        worlds: linked.worlds.clone(),
-        wasi: linked.wasi.clone(),
-    })
+    answers.into_iter().zip(all).map(info).collect()
 }
 
-fn missing(error: wasmtime::Error) -> Failure {
-    Failure::MissingExport(clean(&format!("{error:#}")))
+/// A plugin of the profile before anything of it has run.
+#[derive(Debug)]
+pub struct Unloaded<'a> {
+    pub name: &'a str,
+    /// What [`component::compile`] made of its file.
+    pub code: Arc<Vec<u8>>,
+    pub settings: &'a set::Plugin,
 }
 
-fn wrong_type(error: wasmtime::Error) -> Failure {
-    Failure::WrongType(clean(&format!("{error:#}")))
+/// Takes plugins in, and asks each who it is; those that can't be used are findings.
+pub fn load(all: Vec<Unloaded<'_>>) -> (Vec<Plugin>, Vec<Finding>) {
+    let mut engines = Engines::default();
+    let (mut plugins, mut findings, mut linked) = (vec![], vec![], vec![]);
+    for Unloaded { name, code, settings } in all {
+        let limits = Limits::of(&settings.limits);
+        match engines.of(&limits).and_then(|engine| link(&code, &limits, engine)) {
+            Ok(one) => linked.push((name, settings, one)),
+            Err(failure) => findings.push(refusal(name, &failure)),
+        }
+    }
+    let infos = described(&linked.iter().map(|(.., linked)| linked).collect::<Vec<_>>());
+    for ((name, settings, linked), info) in linked.into_iter().zip(infos) {
+        match info {
+            Ok(info) => match Plugin::new(name, info, settings, linked) {
+                Ok(plugin) => plugins.push(plugin),
+                Err(wrong) => findings.extend(wrong),
+            },
+            Err(failure) => findings.push(refusal(name, &failure)),
+        }
+    }
+    (plugins, findings)
 }
 
 impl Plugin {
-    /// `code`: what [`component::compile`] made of its file.
-    pub fn load(name: &str, code: &[u8], settings: &set::Plugin) -> Result<Self, Vec<Finding>> {
+    fn new(name: &str, info: Info, settings: &set::Plugin, linked: Linked) -> Result<Self, Vec<Finding>> {
         let at = Path::new(["plugins", name]);
-        let limits = Limits::of(&settings.limits);
-        let linked = component::link(code, &limits).map_err(|failure| vec![refusal(name, &failure)])?;
-        let info = describe(&linked, &limits).map_err(|failure| vec![refusal(name, &failure)])?;
         let given = settings.settings.0.clone().into_iter().collect();
         let settings_at = at.join("settings");
         let complete = schema::complete(&info.settings_schema, given).map_err(|refused| match refused {
@@ -142,7 +156,7 @@ impl Plugin {
                 .collect(),
         })?;
         let may = settings.may.clone().unwrap_or_else(|| GRANTED.to_vec());
-        Ok(Plugin { name: name.to_owned(), info, may, limits, settings: complete.to_string(), linked })
+        Ok(Plugin { name: name.to_owned(), info, may, settings: complete.to_string(), linked })
     }
 
     pub fn can(&self, world: World) -> bool {
@@ -207,30 +221,12 @@ fn clean(text: &str) -> String {
     line.trim().to_owned()
 }
 
-/// What one plugin of a stage answered.
-type Answered<'p, T> = (&'p Plugin, Result<Answer<T>, Failed>);
-
-/// Calls plugins side by side; the answers stand in the order of the plugins.
-fn side_by_side<'p, T: Send>(
-    plugins: &[&'p Plugin],
-    work: impl Fn(&Plugin) -> Result<Answer<T>, Failed> + Sync,
-) -> Vec<Answered<'p, T>> {
-    let one = |plugin: &Plugin| {
-        call::on_a_stack(&plugin.linked.engine, &plugin.limits, || work(plugin)).unwrap_or_else(|| {
-            Err(Failed { failure: Failure::Trap("its thread ended".into()), printed: String::new() })
-        })
-    };
-    if let [plugin] = plugins {
-        return vec![(*plugin, one(plugin))];
-    }
-    std::thread::scope(|scope| {
-        let running: Vec<_> = plugins.iter().map(|plugin| (*plugin, scope.spawn(|| one(plugin)))).collect();
-        running
-            .into_iter()
-            // A thread that could not finish is done again here, where its panic belongs.
-            .map(|(plugin, thread)| (plugin, thread.join().unwrap_or_else(|_| one(plugin))))
-            .collect()
-    })
+/// Calls the plugins of a stage side by side; the answers stand in the order of the plugins.
+fn ask<T: Send>(
+    plugins: &[&Plugin],
+    role: impl Fn(&Linked, &String) -> Result<Answer<T>, Failed> + Sync,
+) -> Vec<Result<Answer<T>, Failed>> {
+    side_by_side(plugins, |plugin| &plugin.linked, |plugin| role(&plugin.linked, &plugin.settings))
 }
 
 impl Said {

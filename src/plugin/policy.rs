@@ -7,10 +7,9 @@ use crate::profile::Profile;
 use crate::stack::change::Editor;
 use crate::stack::{Rule, Stack};
 
-use super::call::call;
+use super::abi::policy::{self, Level};
 use super::codes::M707;
-use super::worlds::policy::{self, Level};
-use super::{Plugin, Said, World, clean, document, missing, side_by_side, wrong_type};
+use super::{Plugin, Said, World, abi, ask, clean, document};
 
 /// Lets every policy plugin judge a stack.
 pub fn judge(plugins: &[&Plugin], profile: &Profile, stack: &Stack) -> Said {
@@ -25,19 +24,10 @@ pub fn judge(plugins: &[&Plugin], profile: &Profile, stack: &Stack) -> Said {
     let alerts = document::alerts(&editor, profile);
     let text = document::stack(stack);
     let rules = by_origin(&editor);
-    let answers = side_by_side(&plugins, |plugin| {
-        call(
-            &plugin.linked,
-            &plugin.limits,
-            alerts.len(),
-            |store, instance| {
-                let indices = policy::GuestIndices::new(&plugin.linked.pre).map_err(missing)?;
-                indices.load(store, instance).map_err(wrong_type)
-            },
-            |store, guest| guest.call_check(store, &plugin.settings, &alerts, &text),
-        )
+    let answers = ask(&plugins, |linked, settings| {
+        abi::check(linked, abi::Given { settings, alerts: &alerts, seen: &[], stack: &text })
     });
-    for (plugin, answer) in answers {
+    for (plugin, answer) in plugins.iter().zip(answers) {
         match said.take(plugin, answer) {
             Some(Ok(found)) => {
                 said.findings.extend(found.into_iter().map(|found| finding(plugin, found, &rules)));

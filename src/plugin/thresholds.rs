@@ -1,23 +1,30 @@
 //! Threshold plugins: what they want changed, held against what the profile grants.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::diagnostic::{Finding, Place};
+use crate::observe::Seen;
 use crate::profile::Profile;
 use crate::profile::settings::Grant;
+use crate::profile::text::{Piece, Text};
 use crate::profile::units::{Duration, Threshold};
 use crate::stack::change::{Added, Change, Edit, Editor};
 use crate::stack::{Rule, Source, Stack};
 
-use super::call::call;
+use super::abi::thresholds::{self, Edit as Wanted};
+use super::abi::types::{Alert, Part};
 use super::codes::{M705, M706};
-use super::worlds::thresholds::{self, Edit as Wanted};
-use super::worlds::types::Alert;
-use super::{Plugin, Said, World, clean, document, missing, side_by_side, wrong_type};
+use super::{Plugin, Said, World, abi, ask, clean, document};
 
 /// Lets the threshold plugins of all stages change a stack. The changes come back in the order
 /// in which they were made.
-pub fn adjust(stages: &[Vec<&Plugin>], profile: &Profile, stack: &mut Stack) -> (Vec<Change>, Said) {
+pub fn adjust(
+    stages: &[Vec<&Plugin>],
+    profile: &Profile,
+    seen: &BTreeMap<String, Seen>,
+    stack: &mut Stack,
+) -> (Vec<Change>, Said) {
+    let seen = document::seen(seen);
     let mut said = Said::default();
     let mut changes = vec![];
     let mut editor = Editor::new(stack);
@@ -29,24 +36,15 @@ pub fn adjust(stages: &[Vec<&Plugin>], profile: &Profile, stack: &mut Stack) -> 
         }
         let alerts = document::alerts(&editor, profile);
         let text = document::stack(editor.stack());
-        let answers = side_by_side(&plugins, |plugin| {
-            call(
-                &plugin.linked,
-                &plugin.limits,
-                alerts.len(),
-                |store, instance| {
-                    let indices = thresholds::GuestIndices::new(&plugin.linked.pre).map_err(missing)?;
-                    indices.load(store, instance).map_err(wrong_type)
-                },
-                |store, guest| guest.call_adjust(store, &plugin.settings, &alerts, &[], &text),
-            )
+        let answers = ask(&plugins, |linked, settings| {
+            abi::adjust(linked, abi::Given { settings, alerts: &alerts, seen: &seen, stack: &text })
         });
         let mut judge = Judge {
             alerts: alerts.iter().map(|a| (a.id.as_str(), a)).collect(),
             made: BTreeMap::new(),
             findings: vec![],
         };
-        for (plugin, answer) in answers {
+        for (plugin, answer) in plugins.iter().zip(answers) {
             match said.take(plugin, answer) {
                 Some(Ok(wanted)) => {
                     for wanted in wanted {
@@ -65,6 +63,9 @@ pub fn adjust(stages: &[Vec<&Plugin>], profile: &Profile, stack: &mut Stack) -> 
     editor.finish();
     (changes, said)
 }
+
+/// The field that [`Edit::Disable`] changes.
+const ENABLE: &str = "enable";
 
 /// Holds the changes of one stage against grants, marks and each other.
 struct Judge<'a> {
@@ -118,8 +119,9 @@ impl Judge<'_> {
             };
         }
         let Some(rule) = editor.alert(&id) else {
-            // Another plugin of this stage may have disabled it: then there is nothing to change.
-            if !known {
+            if let Some((other, _)) = self.made.get(&(id.clone(), ENABLE.to_owned())).cloned() {
+                self.disabled(plugin, &id, &other, &plugin.name);
+            } else if !known {
                 let names = self.alerts.keys().copied();
                 let near = crate::diagnostic::nearest(&id, names);
                 let note = near.map_or(String::new(), |near| format!("did it mean `{near}`?"));
@@ -157,6 +159,11 @@ impl Judge<'_> {
         reason: String,
     ) -> Option<Change> {
         let (field, value) = (edit.field(), edit.value());
+        if let Edit::Disable = edit {
+            let of_alert = self.made.iter().filter(|((id, field), _)| *id == alert && field != ENABLE);
+            let others: BTreeSet<String> = of_alert.map(|(_, (other, _))| other.clone()).collect();
+            others.iter().for_each(|other| self.disabled(plugin, &alert, &plugin.name, other));
+        }
         let before = self.made.insert((alert.clone(), field.clone()), (plugin.name.clone(), value.clone()));
         if let Some((other, old)) = before.filter(|(other, old)| *other != plugin.name && *old != value) {
             let message = format!(
@@ -169,6 +176,15 @@ impl Judge<'_> {
         }
         Some(Change { plugin: plugin.name.clone(), alert, origin, edit, reason })
     }
+
+    /// A conflict: one takes an alert out, and the other changes it.
+    fn disabled(&mut self, at: &Plugin, alert: &str, by: &str, changed: &str) {
+        if by != changed {
+            let message =
+                format!("the plugin `{by}` disables `{alert}`, which `{changed}` changes: it stays out");
+            self.findings.push(Finding::warning(&M706, Place::Key(at.at()), message));
+        }
+    }
 }
 
 fn grant(wanted: &Wanted) -> Option<Grant> {
@@ -179,6 +195,9 @@ fn grant(wanted: &Wanted) -> Option<Grant> {
         Wanted::Label(_) => Grant::Label,
         Wanted::Add(_) => Grant::Add,
         Wanted::Disable => Grant::Disable,
+        Wanted::Expr(_) => Grant::Expr,
+        Wanted::Annotation(_) => Grant::Annotation,
+        Wanted::KeepFiringS(_) => Grant::KeepFiringFor,
         Wanted::Other(_) => return None,
     })
 }
@@ -196,7 +215,7 @@ fn edit(rule: &Rule, wanted: Wanted) -> Result<Option<Edit>, String> {
             (from.0 != to).then_some(Edit::Threshold { from, to: Threshold(to) })
         }
         Wanted::PendingS(to) => {
-            let (from, to) = (alert.r#for, pending(to)?);
+            let (from, to) = (alert.r#for, seconds("for", to)?);
             (from != to).then_some(Edit::For { from, to })
         }
         Wanted::Label((name, to)) => {
@@ -206,17 +225,53 @@ fn edit(rule: &Rule, wanted: Wanted) -> Result<Option<Edit>, String> {
             (from != to).then_some(Edit::Label { name, from, to })
         }
         Wanted::Disable => Some(Edit::Disable),
+        Wanted::Expr(parts) => {
+            let to = expr(parts, alert.threshold.is_some())?;
+            let from = rule.expr.clone();
+            (from != to).then_some(Edit::Expr { from, to })
+        }
+        Wanted::Annotation((name, to)) => {
+            label_name(&name)?;
+            let from = alert.annotations.get(&name).map(|text| rule.fill(text));
+            let to = Some(to).filter(|to| !to.is_empty());
+            (from != to).then_some(Edit::Annotation { name, from, to })
+        }
+        Wanted::KeepFiringS(to) => {
+            let (from, to) = (alert.keep_firing_for, seconds("keep_firing_for", to)?);
+            (from != to).then_some(Edit::KeepFiringFor { from, to })
+        }
         Wanted::Add(_) | Wanted::Other(_) => None,
     })
 }
 
 /// Seconds as Prometheus' whole milliseconds.
-fn pending(seconds: f64) -> Result<Duration, String> {
+fn seconds(what: &str, seconds: f64) -> Result<Duration, String> {
     const LONGEST: f64 = 365.0 * 24.0 * 3600.0;
     if (0.0..=LONGEST).contains(&seconds) {
         return Ok(Duration((seconds * 1000.0).round() as u64));
     }
-    Err(format!("`for` can't be {seconds} seconds"))
+    Err(format!("`{what}` can't be {seconds} seconds"))
+}
+
+/// An expression of its parts.
+fn expr(parts: Vec<Part>, has_threshold: bool) -> Result<Text, String> {
+    let mut pieces: Vec<Piece> = vec![];
+    for part in parts {
+        match (part, pieces.last_mut()) {
+            (Part::Threshold, _) if !has_threshold => {
+                return Err("its expression has a threshold, and the alert has none".into());
+            }
+            (Part::Threshold, _) => pieces.push(Piece::Threshold),
+            // So that the same text is the same expression, however it was cut.
+            (Part::Text(text), Some(Piece::Plain(before))) => before.push_str(&text),
+            (Part::Text(text), _) => pieces.push(Piece::Plain(text)),
+        }
+    }
+    let blank = |piece: &Piece| matches!(piece, Piece::Plain(text) if text.trim().is_empty());
+    if pieces.iter().all(blank) {
+        return Err("its expression is empty".into());
+    }
+    Ok(Text(pieces))
 }
 
 fn label_name(name: &str) -> Result<(), String> {
@@ -240,11 +295,13 @@ fn added(id: &str, alert: Alert) -> Result<Added, String> {
     if alert.threshold.is_some_and(|threshold| !threshold.is_finite()) {
         return Err("its threshold is no number".into());
     }
+    let parts = if alert.parts.is_empty() { vec![Part::Text(alert.expr)] } else { alert.parts };
     Ok(Added {
-        expr: alert.expr,
+        expr: expr(parts, alert.threshold.is_some())?,
         threshold: alert.threshold.map(Threshold),
         unit: clean(&alert.unit),
-        r#for: pending(alert.pending_s)?,
+        r#for: seconds("for", alert.pending_s)?,
+        keep_firing_for: seconds("keep_firing_for", alert.keep_firing_s)?,
         labels,
         annotations: alert.annotations.into_iter().collect(),
     })

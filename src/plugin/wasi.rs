@@ -1,6 +1,8 @@
 //! WASI for components that import it: no file, no network, no environment, no argument, a
 //! clock that stands still and the same random numbers each time. What a guest prints is kept.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use wasmtime::component::{Linker, ResourceTable};
@@ -16,7 +18,12 @@ pub(super) struct State {
     context: WasiCtx,
     table: ResourceTable,
     printed: MemoryOutputPipe,
+    /// It asked for the time.
+    clock: Arc<AtomicBool>,
 }
+
+/// Chance is not noted: runtimes seed their tables with it before anything else.
+const TIME: &str = "it asked for the time, and got 1970-01-01 as every plugin does: take times from the settings, and let PromQL's time() and hour() look at the clock";
 
 /// More than this of what a guest prints is nobody's reading.
 const PRINTED: usize = 64 << 10;
@@ -25,6 +32,7 @@ impl State {
     pub(super) fn new(guard: Guard) -> Self {
         let printed = MemoryOutputPipe::new(PRINTED);
         let numbers = || Deterministic::new(vec![0x6d, 0x6f, 0x6e, 0x70, 0x72, 0x6f, 0x76]);
+        let clock = Arc::new(AtomicBool::new(false));
         let context = WasiCtxBuilder::new()
             .stdout(printed.clone())
             .stderr(printed.clone())
@@ -32,18 +40,23 @@ impl State {
             .insecure_random(numbers())
             .insecure_random_seed(0)
             .max_random_size(1 << 20)
-            .wall_clock(Still)
-            .monotonic_clock(Still)
+            .wall_clock(Still(Arc::clone(&clock)))
+            .monotonic_clock(Still(Arc::clone(&clock)))
             .allow_tcp(false)
             .allow_udp(false)
             .allow_ip_name_lookup(false)
             .build();
-        State { guard, context, table: ResourceTable::new(), printed }
+        State { guard, context, table: ResourceTable::new(), printed, clock }
     }
 
-    /// What the guest printed so far.
+    /// What the guest printed so far, and what to do instead where it asked for the time.
     pub(super) fn printed(&self) -> String {
-        String::from_utf8_lossy(&self.printed.contents()).into_owned()
+        let mut text = String::from_utf8_lossy(&self.printed.contents()).into_owned();
+        if self.clock.load(Ordering::Relaxed) {
+            let end = if text.is_empty() || text.ends_with('\n') { "" } else { "\n" };
+            text.push_str(&format!("{end}{TIME}\n"));
+        }
+        text
     }
 }
 
@@ -54,7 +67,7 @@ impl WasiView for State {
 }
 
 /// The epoch, always.
-struct Still;
+struct Still(Arc<AtomicBool>);
 
 impl HostWallClock for Still {
     fn resolution(&self) -> Duration {
@@ -62,6 +75,7 @@ impl HostWallClock for Still {
     }
 
     fn now(&self) -> Duration {
+        self.0.store(true, Ordering::Relaxed);
         Duration::ZERO
     }
 }
@@ -72,6 +86,7 @@ impl HostMonotonicClock for Still {
     }
 
     fn now(&self) -> u64 {
+        self.0.store(true, Ordering::Relaxed);
         0
     }
 }

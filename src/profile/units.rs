@@ -26,6 +26,10 @@ impl Duration {
         Duration(s * 1000)
     }
 
+    pub fn is_zero(&self) -> bool {
+        self.0 == 0
+    }
+
     pub fn as_secs_f64(self) -> f64 {
         self.0 as f64 / 1000.0
     }

@@ -27,23 +27,28 @@ pub struct Change {
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "snake_case")]
 pub enum Edit {
     Threshold { from: Threshold, to: Threshold },
     For { from: Duration, to: Duration },
     Label { name: String, from: Option<String>, to: Option<String> },
     Add(Added),
     Disable,
+    Expr { from: Text, to: Text },
+    Annotation { name: String, from: Option<String>, to: Option<String> },
+    KeepFiringFor { from: Duration, to: Duration },
 }
 
 /// An alert that a plugin adds.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Added {
-    pub expr: String,
+    pub expr: Text,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub threshold: Option<Threshold>,
     pub unit: String,
     pub r#for: Duration,
+    #[serde(default, skip_serializing_if = "Duration::is_zero")]
+    pub keep_firing_for: Duration,
     pub labels: BTreeMap<String, String>,
     pub annotations: BTreeMap<String, String>,
 }
@@ -57,6 +62,13 @@ impl Edit {
             Edit::Label { name, .. } if name == "severity" => "severity".into(),
             Edit::Label { name, .. } => format!("labels.{name}"),
             Edit::Add(_) | Edit::Disable => "enable".into(),
+            Edit::Expr { .. } => "expr".into(),
+            // As a profile most often writes them.
+            Edit::Annotation { name, .. } => match name.as_str() {
+                "summary" | "description" | "runbook_url" => name.clone(),
+                _ => format!("annotations.{name}"),
+            },
+            Edit::KeepFiringFor { .. } => "keep_firing_for".into(),
         }
     }
 
@@ -64,9 +76,12 @@ impl Edit {
     pub fn value(&self) -> String {
         match self {
             Edit::Threshold { to, .. } => to.to_string(),
-            Edit::For { to, .. } => to.to_string(),
-            Edit::Label { to: Some(to), .. } => format!("{to:?}"),
-            Edit::Label { to: None, .. } => "removed".into(),
+            Edit::For { to, .. } | Edit::KeepFiringFor { to, .. } => to.to_string(),
+            Edit::Label { to, .. } | Edit::Annotation { to, .. } => match to {
+                Some(to) => format!("{to:?}"),
+                None => "removed".into(),
+            },
+            Edit::Expr { to, .. } => to.reference(),
             Edit::Add(_) => "added".into(),
             Edit::Disable => "disabled".into(),
         }
@@ -80,18 +95,31 @@ impl fmt::Display for Change {
         let absent = || "none".to_owned();
         match &self.edit {
             Edit::Threshold { from, .. } => write!(f, "threshold {from} → {}", self.edit.value()),
-            Edit::For { from, .. } => write!(f, "for {from} → {}", self.edit.value()),
-            Edit::Label { from, to, .. } => {
+            Edit::For { from, .. } | Edit::KeepFiringFor { from, .. } => {
+                write!(f, "{} {from} → {}", self.edit.field(), self.edit.value())
+            }
+            Edit::Expr { from, .. } => write!(f, "expr {} → {}", from.reference(), self.edit.value()),
+            Edit::Label { from, to, .. } | Edit::Annotation { from, to, .. } => {
                 let (from, to) = (from.clone().unwrap_or_else(absent), to.clone().unwrap_or_else(absent));
                 write!(f, "{} {from} → {to}", self.edit.field())
             }
-            Edit::Add(added) => write!(f, "added, {}", added.expr),
+            Edit::Add(added) => write!(f, "added, {}", added.expr.reference()),
             Edit::Disable => f.write_str("disabled"),
         }
     }
 }
 
 impl Change {
+    /// Whose it is, and the reason.
+    pub fn why(&self) -> String {
+        format!("plugin {}: {}", self.plugin, self.reason)
+    }
+
+    /// It adds the alert that has this path, as if it stood in the profile.
+    pub fn adds(&self, path: &Path) -> bool {
+        matches!(self.edit, Edit::Add(_)) && path.segments().eq(["alerts", &self.alert])
+    }
+
     /// The path in the profile of the value that it changes.
     pub fn path(&self) -> Option<Path> {
         let alert = Path::parse(self.origin.as_deref()?);
@@ -181,6 +209,14 @@ impl<'s> Editor<'s> {
             Edit::Disable => {
                 self.disabled.insert((g, r));
             }
+            Edit::Expr { to, .. } => rule.expr = to.clone(),
+            Edit::Annotation { name, to: Some(to), .. } => {
+                alert.annotations.insert(name.clone(), Text::plain(to));
+            }
+            Edit::Annotation { name, to: None, .. } => {
+                alert.annotations.remove(name);
+            }
+            Edit::KeepFiringFor { to, .. } => alert.keep_firing_for = *to,
             Edit::Add(_) => {}
         }
     }
@@ -197,11 +233,11 @@ impl<'s> Editor<'s> {
                 threshold: added.threshold,
                 unit: added.unit.clone(),
                 r#for: added.r#for,
-                keep_firing_for: Duration::default(),
+                keep_firing_for: added.keep_firing_for,
                 annotations: texts(&added.annotations),
             }),
             name: change.alert.clone(),
-            expr: Text::plain(&added.expr),
+            expr: added.expr.clone(),
             labels: texts(&added.labels),
             source: source.clone(),
         };

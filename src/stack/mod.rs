@@ -204,6 +204,13 @@ impl Rule {
         }
     }
 
+    /// The plugin that added it.
+    pub fn plugin(&self) -> Option<&str> {
+        let Source::Setting(path) = &self.source else { return None };
+        let mut steps = path.segments();
+        if steps.next() == Some("plugins") { steps.next() } else { None }
+    }
+
     /// A text of this rule with the threshold filled in. Rules hold no secrets.
     pub fn fill(&self, text: &Text) -> String {
         let threshold = self.alert().and_then(|a| a.threshold).map(|t| t.to_string());

@@ -117,7 +117,7 @@ fn list(differences: &[Difference]) -> String {
 }
 
 /// Gives an I/O error the path and the action that failed.
-pub(super) trait At<T> {
+pub(crate) trait At<T> {
     fn at(self, action: &'static str, path: &Path) -> Result<T, StoreError>;
 }
 

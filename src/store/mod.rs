@@ -47,6 +47,7 @@ use std::path::{Path, PathBuf};
 use crate::bundle::{NameError, StoreName, Tree};
 
 pub use bookkeeping::NO_RUNTIME;
+pub(crate) use error::At;
 pub use error::StoreError;
 pub use gc::{Collected, Limits};
 pub use generations::{Generation, Outcome, Rollback};
@@ -55,7 +56,6 @@ pub use record::Record;
 pub use scan::{hash_directory, read_tree};
 pub use verify::{Difference, Verified};
 
-use error::At as _;
 use scratch::Scratch;
 
 /// A state directory.

@@ -45,6 +45,7 @@ fn side(layers: &[(String, String)], profile: &str) -> Option<Side> {
         profile,
         files: Files::default(),
         catalogs: Default::default(),
+        observed: None,
         plugins: Default::default(),
         report,
     };

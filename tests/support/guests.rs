@@ -18,22 +18,37 @@ pub fn threshold_plugin(name: &str) -> Vec<u8> {
 
 /// A core module from text that is a threshold plugin.
 pub fn module(text: &str) -> Vec<u8> {
-    let (resolve, package) = abi();
-    let world = resolve.select_world(&[package], Some("threshold-plugin")).unwrap();
+    module_of("1.0", "threshold-plugin", text)
+}
+
+/// A core module of a guest that exports `check`.
+pub fn policy_plugin(name: &str) -> Vec<u8> {
+    module_of("1.0", "policy-plugin", &text("frame.wat").replace(";; the guest", &text(name)))
+}
+
+/// A plugin of version 1.1 that rewrites the first alert.
+pub fn rewriting_plugin() -> Vec<u8> {
+    let text = text("frame.wat").replace(";; the guest", &text("rewrite.wat"));
+    module_of("1.1", "threshold-plugin", &text.replace("@1.0.0", "@1.1.0"))
+}
+
+fn module_of(version: &str, world: &str, text: &str) -> Vec<u8> {
+    let (resolve, package) = abi(version);
+    let world = resolve.select_world(&[package], Some(world)).unwrap();
     embed(text, &resolve, world)
 }
 
 /// The guest that imports WASI, with something more that it does.
 pub fn wasi_plugin(more: &str) -> Vec<u8> {
-    let (mut resolve, _) = abi();
+    let (mut resolve, _) = abi("1.0");
     let package = resolve.push_str("wasi.wit", &text("wasi.wit")).unwrap();
     let world = resolve.select_world(&[package], Some("wasi-plugin")).unwrap();
     embed(&text("wasi.wat").replace(";; wait", more), &resolve, world)
 }
 
-fn abi() -> (Resolve, PackageId) {
+fn abi(version: &str) -> (Resolve, PackageId) {
     let mut resolve = Resolve::default();
-    let (package, _) = resolve.push_path(repository().join("plugins/wit")).unwrap();
+    let (package, _) = resolve.push_path(repository().join("plugins/wit").join(version)).unwrap();
     (resolve, package)
 }
 

@@ -13,6 +13,7 @@ pub mod parts;
 pub mod project;
 pub mod resolved;
 pub mod systemd;
+pub mod toolchains;
 pub mod trees;
 pub mod up;
 

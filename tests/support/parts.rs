@@ -185,11 +185,31 @@ pub struct Prometheus {
 impl Prometheus {
     /// Runs a configuration file where it lies, so that its relative paths hold.
     pub fn start(config: &Path) -> Prometheus {
-        let (port, folder) = (free_port(), folder());
+        Prometheus::start_in(folder(), config)
+    }
+
+    /// One that holds what is written in OpenMetrics, however old it is.
+    pub fn backfilled(metrics: &str) -> Prometheus {
+        let folder = folder();
+        let (text, data, config) =
+            (folder.path().join("metrics"), folder.path().join("data"), folder.path().join("none.yml"));
+        std::fs::write(&text, metrics).unwrap();
+        std::fs::write(&config, "").unwrap();
+        let mut promtool = Command::new(program("promtool"));
+        let output =
+            promtool.args(["tsdb", "create-blocks-from", "openmetrics"]).arg(&text).arg(&data).output();
+        let output = output.unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        Prometheus::start_in(folder, &config)
+    }
+
+    fn start_in(folder: TempDir, config: &Path) -> Prometheus {
+        let port = free_port();
         let mut command = Command::new(program("prometheus"));
         command
             .arg(format!("--config.file={}", config.display()))
             .arg(format!("--storage.tsdb.path={}", folder.path().join("data").display()))
+            .arg("--storage.tsdb.retention.time=60d")
             .arg(format!("--web.listen-address=127.0.0.1:{port}"))
             .arg("--web.enable-lifecycle");
         let mut daemon = Daemon::start("prometheus", folder.path(), &command);

@@ -36,10 +36,11 @@ impl Project {
         Project { _temp: temp, root, home, environment: Vec::new(), user: None }
     }
 
-    /// With a copy of the repository's own `profiles/`.
+    /// With a copy of the repository's own `profiles/` and the plugins that they use.
     pub fn reference() -> Project {
         let project = Project::empty();
         copy_folder(&repository().join("profiles"), &project.root.join("profiles"));
+        copy_plugins(&project.root);
         project
     }
 
@@ -169,6 +170,17 @@ impl Output {
     pub fn last_line(&self) -> &str {
         self.stdout.lines().last().expect("nothing on stdout")
     }
+}
+
+/// Copies the shipped plugins and their pins.
+pub fn copy_plugins(to: &Path) {
+    let lock = std::fs::read_to_string(repository().join("monprov.lock")).unwrap();
+    let files = Regex::new(r#"(?m)^\[plugins\."(.+)"\]$"#).unwrap();
+    for file in files.captures_iter(&lock).map(|found| PathBuf::from(&found[1])) {
+        std::fs::create_dir_all(to.join(&file).parent().unwrap()).unwrap();
+        std::fs::copy(repository().join(&file), to.join(&file)).unwrap();
+    }
+    std::fs::write(to.join("monprov.lock"), lock).unwrap();
 }
 
 /// Copies a folder of ordinary files.

@@ -35,8 +35,8 @@ use serde::de::DeserializeOwned;
 #[doc(hidden)]
 pub mod meta_world {
     wit_bindgen::generate!({
-        path: "../wit",
-        inline: "package monprov:sdk-meta; world meta-role { export monprov:plugin/meta@1.0.0; }",
+        path: "../wit/1.1",
+        inline: "package monprov:sdk-meta; world meta-role { export monprov:plugin/meta@1.1.0; }",
         world: "monprov:sdk-meta/meta-role",
         pub_export_macro: true,
         export_macro_name: "export_meta",
@@ -49,8 +49,8 @@ pub mod meta_world {
 #[doc(hidden)]
 pub mod threshold_world {
     wit_bindgen::generate!({
-        path: "../wit",
-        inline: "package monprov:sdk-threshold; world threshold-role { export monprov:plugin/thresholds@1.0.0; }",
+        path: "../wit/1.1",
+        inline: "package monprov:sdk-threshold; world threshold-role { export monprov:plugin/thresholds@1.1.0; }",
         world: "monprov:sdk-threshold/threshold-role",
         pub_export_macro: true,
         export_macro_name: "export_threshold",
@@ -63,20 +63,20 @@ pub mod threshold_world {
 #[doc(hidden)]
 pub mod policy_world {
     wit_bindgen::generate!({
-        path: "../wit",
-        inline: "package monprov:sdk-policy; world policy-role { export monprov:plugin/policy@1.0.0; }",
+        path: "../wit/1.1",
+        inline: "package monprov:sdk-policy; world policy-role { export monprov:plugin/policy@1.1.0; }",
         world: "monprov:sdk-policy/policy-role",
         pub_export_macro: true,
         export_macro_name: "export_policy",
         default_bindings_module: "monprov_plugin::policy_world",
         generate_all,
-        with: { "monprov:plugin/types@1.0.0": crate::threshold_world::monprov::plugin::types },
+        with: { "monprov:plugin/types@1.1.0": crate::threshold_world::monprov::plugin::types },
     });
 }
 
 pub use policy_world::exports::monprov::plugin::policy::{Finding, Level};
 pub use threshold_world::exports::monprov::plugin::thresholds::{Change, Edit};
-pub use threshold_world::monprov::plugin::types::{Alert, Failure, Observation, Problem};
+pub use threshold_world::monprov::plugin::types::{Alert, Failure, Observation, Part, Problem, Side};
 
 /// An answer, or why there is none.
 pub type Result<T> = core::result::Result<T, Failure>;
@@ -88,9 +88,9 @@ pub struct Stack {
     pub profile: String,
     pub runtime: String,
     pub services: std::collections::BTreeMap<String, Service>,
-    /// The whole document, for what has no field here.
-    #[serde(flatten)]
-    pub rest: serde_json::Map<String, serde_json::Value>,
+    /// The whole document as JSON, for what has no field here: a type of one's own reads it.
+    #[serde(skip)]
+    pub document: String,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -129,6 +129,31 @@ pub trait Policy {
 pub struct NoSettings {}
 
 impl Alert {
+    /// An alert to add: what it is called, its PromQL and its severity.
+    pub fn new(name: impl Into<String>, expr: impl Into<String>, severity: impl Into<String>) -> Self {
+        Alert {
+            id: String::new(),
+            name: name.into(),
+            group: String::new(),
+            expr: expr.into(),
+            parts: vec![],
+            threshold: None,
+            unit: String::new(),
+            pending_s: 0.0,
+            keep_firing_s: 0.0,
+            severity: severity.into(),
+            labels: vec![],
+            annotations: vec![],
+            origin: String::new(),
+            frozen: vec![],
+        }
+    }
+
+    /// A change that adds this alert, with its reason.
+    pub fn added(self, reason: impl Into<String>) -> Change {
+        Change { alert: self.name.clone(), edit: Edit::Add(self), reason: reason.into() }
+    }
+
     pub fn label(&self, name: &str) -> Option<&str> {
         value(&self.labels, name)
     }
@@ -137,17 +162,33 @@ impl Alert {
         value(&self.annotations, name)
     }
 
+    /// The expression at another threshold than the alert's own, as PromQL.
+    pub fn expr_at(&self, threshold: f64) -> String {
+        let part = |part: &Part| match part {
+            Part::Text(text) => text.clone(),
+            Part::Threshold => threshold.to_string(),
+        };
+        self.parts.iter().map(part).collect()
+    }
+
+    /// The expression between two texts; the threshold in it can still be tuned.
+    pub fn expr_within(&self, before: &str, after: &str) -> Vec<Part> {
+        let text = |text: &str| Part::Text(text.to_owned());
+        [text(before)].into_iter().chain(self.parts.iter().cloned()).chain([text(after)]).collect()
+    }
+
     /// A change of this alert, with its reason.
     pub fn change(&self, edit: Edit, reason: impl Into<String>) -> Change {
         Change { alert: self.id.clone(), edit, reason: reason.into() }
     }
 
-    /// A finding about a field of this alert: `labels.team`, `annotations.summary`, `expr`.
+    /// A finding about a field of this alert: `labels.team`, `annotations.summary`, `expr`; about
+    /// the alert itself where that is empty.
     pub fn finding(&self, level: Level, code: &str, field: &str, message: impl Into<String>) -> Finding {
         Finding {
             code: code.to_owned(),
             level,
-            path: format!("{}.{field}", self.origin),
+            path: if field.is_empty() { self.origin.clone() } else { format!("{}.{field}", self.origin) },
             message: message.into(),
             help: None,
         }
@@ -188,6 +229,13 @@ pub fn read<T: DeserializeOwned>(what: &str, text: &str) -> Result<T> {
     serde_json::from_str(text).map_err(|error| Failure::Other(format!("the {what} can't be read: {error}")))
 }
 
+/// The stack, with the document that it came from.
+#[doc(hidden)]
+pub fn stack(document: String) -> Result<Stack> {
+    let stack: Stack = read("stack", &document)?;
+    Ok(Stack { document, ..stack })
+}
+
 /// Exports `meta` for the package that calls it.
 #[doc(hidden)]
 #[macro_export]
@@ -224,11 +272,11 @@ macro_rules! policy {
                     stack: String,
                 ) -> $crate::Result<Vec<$crate::Finding>> {
                     let settings = $crate::read("settings", &settings)?;
-                    <$plugin as $crate::Policy>::check(settings, alerts, $crate::read("stack", &stack)?)
+                    <$plugin as $crate::Policy>::check(settings, alerts, $crate::stack(stack)?)
                 }
             }
 
-            $crate::policy_world::export_policy!(Component with_types_in $crate::policy_world);
+    $crate::policy_world::export_policy!(Component with_types_in $crate::policy_world);
         };
     };
 }
@@ -250,12 +298,12 @@ macro_rules! thresholds {
                     stack: String,
                 ) -> $crate::Result<Vec<$crate::Change>> {
                     let settings = $crate::read("settings", &settings)?;
-                    let stack = $crate::read("stack", &stack)?;
+                    let stack = $crate::stack(stack)?;
                     <$plugin as $crate::Thresholds>::adjust(settings, alerts, seen, stack)
                 }
             }
 
-            $crate::threshold_world::export_threshold!(Component with_types_in $crate::threshold_world);
+    $crate::threshold_world::export_threshold!(Component with_types_in $crate::threshold_world);
         };
     };
 }

@@ -6,6 +6,7 @@ mod codes;
 mod function;
 mod labels;
 mod scan;
+pub mod threshold;
 mod token;
 mod types;
 mod variables;

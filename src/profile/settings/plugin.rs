@@ -28,7 +28,7 @@ pub struct Plugin {
 
 /// What a plugin may change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "snake_case")]
 pub enum Grant {
     Threshold,
     For,
@@ -36,6 +36,9 @@ pub enum Grant {
     Severity,
     Add,
     Disable,
+    Expr,
+    Annotation,
+    KeepFiringFor,
 }
 
 impl Grant {
@@ -47,6 +50,9 @@ impl Grant {
             Grant::Severity => "severity",
             Grant::Add => "add",
             Grant::Disable => "disable",
+            Grant::Expr => "expr",
+            Grant::Annotation => "annotation",
+            Grant::KeepFiringFor => "keep_firing_for",
         }
     }
 }

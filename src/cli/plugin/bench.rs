@@ -1,0 +1,70 @@
+//! `monprov plugin bench`: what a plugin costs
+#![expect(clippy::disallowed_methods, reason = "writes a profile for a plugin that has none")]
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::Args;
+use serde_json::json;
+
+use super::folder::Folder;
+use super::read;
+use crate::cli::output::Output;
+use crate::cli::table::table;
+use crate::engine::{Failure, authors};
+use crate::project::Project;
+
+#[derive(Debug, Args)]
+pub(super) struct Bench {
+    /// A plugin's file, or its folder: then with the settings of its first case
+    #[arg(value_name = "FILE|DIR", default_value = ".", hide_default_value = true)]
+    plugin: PathBuf,
+}
+
+/// For a file alone: the settings are its defaults.
+const PROFILE: &str = "\
+[plugins.plugin]
+file = \"plugin.wasm\"
+
+[alerts.Measured]
+expr = \"up == ${threshold}\"
+threshold = 0
+severity = \"warning\"
+";
+
+impl Bench {
+    pub(super) fn run(&self, output: &Output) -> Result<ExitCode, Failure> {
+        let scratch = tempfile::tempdir()?;
+        let (profiles, bytes) = if self.plugin.is_dir() {
+            let folder = Folder::open(&self.plugin)?;
+            let (_, first) = folder.cases()?.into_iter().next().context("no case")?;
+            (first, folder.read_built()?)
+        } else {
+            std::fs::write(scratch.path().join("profile.toml"), PROFILE)?;
+            (scratch.path().to_owned(), read(&self.plugin)?)
+        };
+        let project = Project::find(&profiles, Some(Path::new(".")), Some(scratch.path()))?;
+        let cost = authors::cost(&project, "profile", &bytes)?;
+        let ms = |took: Duration| took.as_secs_f64() * 1000.0;
+        if output.json {
+            let call = |(alerts, took, fuel): &(usize, Duration, u64)| json!({ "alerts": alerts, "ms": ms(*took), "fuel": fuel });
+            let calls: Vec<_> = cost.calls.iter().map(call).collect();
+            output.json(&json!({ "compile_ms": ms(cost.compile), "load_ms": ms(cost.load), "calls": calls }));
+            return Ok(ExitCode::SUCCESS);
+        }
+        let row = |what: String, took: Duration, fuel: String| vec![what, format!("{:.3}", ms(took)), fuel];
+        let mut rows = vec![
+            row("compile, once per file".into(), cost.compile, String::new()),
+            row("load and describe".into(), cost.load, String::new()),
+        ];
+        rows.extend(
+            cost.calls
+                .iter()
+                .map(|(n, took, fuel)| row(format!("call, {n} alerts"), *took, fuel.to_string())),
+        );
+        output.result(&table(&["what", "ms", "fuel"], rows.into_iter()));
+        Ok(ExitCode::SUCCESS)
+    }
+}

@@ -1,0 +1,149 @@
+//! A plugin that is being written: held against cases, and measured.
+#![expect(clippy::disallowed_methods, reason = "measures with the clock")]
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+
+use super::plugins::{self, File, Files};
+use super::{Failure, Loaded, load_using};
+use crate::bundle::manifest::sha256;
+use crate::compiled;
+use crate::diagnostic::{Finding, has_errors};
+use crate::plugin::codes::{M703, M704};
+use crate::plugin::{self, Limits, Plugin, Unloaded, component, policy, thresholds};
+use crate::profile::Profile;
+use crate::profile::settings;
+use crate::project::Project;
+use crate::stack::change::Change;
+use crate::stack::{Stack, resolve};
+
+/// What the plugins of a case did.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    pub changes: Vec<Change>,
+    pub findings: Vec<Finding>,
+    pub printed: String,
+}
+
+/// A profile whose plugins all are this file, whatever is pinned, and which sees no variable.
+fn load(project: &Project, profile: &str, file: &[u8]) -> Result<Loaded, Failure> {
+    let files = |_: &Project, profile: &Profile| -> anyhow::Result<Files> {
+        let sha256 = sha256(file);
+        let all = profile.settings.plugins.keys();
+        let file = |name: &String| (name.clone(), File { bytes: file.to_vec(), sha256: sha256.clone() });
+        Ok((all.map(file).collect(), vec![]))
+    };
+    let loaded = load_using(project, profile, &|_| None, files)?;
+    if has_errors(&loaded.report.findings) {
+        return Err(Failure::Refused(Box::new(loaded.report)));
+    }
+    Ok(loaded)
+}
+
+/// Runs a file as the plugins of a profile. That a plugin can't be used or crashes is an
+/// outcome, too.
+pub fn case(project: &Project, profile: &str, file: &[u8]) -> Result<Outcome, Failure> {
+    match plugins::run(project, load(project, profile, file)?, None) {
+        Ok(trial) => Ok(Outcome {
+            changes: trial.ran.changes,
+            findings: trial.report.findings,
+            printed: trial.ran.said.printed.into_values().collect(),
+        }),
+        Err(Failure::Refused(report)) => Ok(Outcome { findings: report.findings, ..Outcome::default() }),
+        Err(failed) => Err(failed),
+    }
+}
+
+/// What a plugin costs.
+#[derive(Debug)]
+pub struct Cost {
+    /// Paid once for each file.
+    pub compile: Duration,
+    /// Taking the compiled code in, making an instance and asking it who it is.
+    pub load: Duration,
+    /// By number of alerts: a call, and the fuel that it used.
+    pub calls: Vec<(usize, Duration, u64)>,
+}
+
+/// How many alerts a plugin is measured at.
+const ALERTS: [usize; 3] = [5, 100, 10_000];
+/// Of so many runs the fastest counts: the others were disturbed.
+const RUNS: usize = 5;
+
+/// Measures a file with the settings that the first plugin of a profile has, at the profile's
+/// first alert many times over.
+pub fn cost(project: &Project, profile: &str, file: &[u8]) -> Result<Cost, Failure> {
+    let Loaded { profile, files, report, .. } = load(project, profile, file)?;
+    let (stack, _) = resolve::resolve(&profile, &files);
+    let Some((name, settings)) = profile.settings.plugins.iter().next() else {
+        return Err(anyhow::anyhow!("the profile names no plugin").into());
+    };
+    // A folder of its own, so that nothing is there yet.
+    let fresh = tempfile::tempdir()?;
+    let (compile, code) = timed(|| code(fresh.path(), name, file, settings));
+    let code = code?;
+    let load = || plugin::load(vec![Unloaded { name, code: Arc::clone(&code), settings }]);
+    let (took, (plugins, findings)) = fastest(load);
+    let [plugin] = plugins.as_slice() else {
+        let report = super::Report { findings, ..report };
+        return Err(Failure::Refused(Box::new(report)));
+    };
+    let mut calls = vec![];
+    for alerts in ALERTS {
+        let stack = repeated(&stack, alerts);
+        let (took, (fuel, findings)) = fastest(|| call(plugin, &profile, stack.clone()));
+        // What it finds is its work; what went wrong with it is no measure.
+        let failed: Vec<_> = findings.into_iter().filter(|f| f.code == &M703 || f.code == &M704).collect();
+        if !failed.is_empty() {
+            return Err(Failure::Refused(Box::new(super::Report { findings: failed, ..report })));
+        }
+        calls.push((alerts, took, fuel));
+    }
+    Ok(Cost { compile, load: took, calls })
+}
+
+fn code(state: &Path, name: &str, file: &[u8], settings: &settings::Plugin) -> anyhow::Result<Arc<Vec<u8>>> {
+    let why = |failure: plugin::Failure| anyhow::anyhow!("the plugin {failure}; {}", failure.remedy(name));
+    component::check_size(file, &Limits::of(&settings.limits)).map_err(why)?;
+    compiled::code(state, &[(name, file)])?.pop().context("no code was made")?.map_err(why)
+}
+
+/// Everything that a build does with one plugin: the fuel used, and what was found.
+fn call(plugin: &Plugin, profile: &Profile, mut stack: Stack) -> (u64, Vec<Finding>) {
+    let (_, changed) = thresholds::adjust(&[vec![plugin]], profile, &BTreeMap::new(), &mut stack);
+    let judged = policy::judge(&[plugin], profile, &stack);
+    let fuel = [&changed.fuel, &judged.fuel].into_iter().flat_map(BTreeMap::values).sum();
+    (fuel, changed.findings.into_iter().chain(judged.findings).collect())
+}
+
+/// A stack whose first rule stands there many times, by other names.
+fn repeated(stack: &Stack, times: usize) -> Stack {
+    let mut stack = stack.clone();
+    stack.groups.truncate(1);
+    if let Some(group) = stack.groups.first_mut()
+        && let Some(rule) = group.rules.first().cloned()
+    {
+        group.rules = (0..times)
+            .map(|n| crate::stack::Rule { name: format!("{}{n}", rule.name), ..rule.clone() })
+            .collect();
+    }
+    stack
+}
+
+fn timed<T>(work: impl FnOnce() -> T) -> (Duration, T) {
+    let start = Instant::now();
+    let result = work();
+    (start.elapsed(), result)
+}
+
+fn fastest<T>(mut work: impl FnMut() -> T) -> (Duration, T) {
+    let first = timed(&mut work);
+    (1..RUNS).fold(first, |best, _| {
+        let next = timed(&mut work);
+        if next.0 < best.0 { next } else { best }
+    })
+}
