@@ -102,7 +102,11 @@ impl Observe {
             };
             let current = seen.would_fire.iter().find(|fired| fired.current);
             let fired = current.map_or("-".into(), |fired| {
-                format!("{} times, {}", fired.times, Duration((fired.seconds * 1000.0) as u64))
+                format!(
+                    "{}, {}",
+                    plural(fired.times as usize, "time"),
+                    Duration((fired.seconds * 1000.0) as u64)
+                )
             });
             let threshold = current.map_or("-".into(), |fired| short(fired.threshold));
             vec![id.clone(), threshold, fired, at(0.5), at(0.99), at(1.0), seen.samples.to_string()]

@@ -52,10 +52,34 @@ pub struct Seen {
     /// How many of them were infinite; the rest knows only the others.
     pub infinite: u64,
     pub max: Option<f64>,
-    /// Quantile (0 to 1) and value.
+    /// Quantile (0 to 1) and value, rising; in the file a table.
+    #[serde(with = "quantiles")]
     pub quantiles: Vec<(f64, f64)>,
     /// Thresholds, the profile's among them, in rising order.
     pub would_fire: Vec<Fired>,
+}
+
+/// `"0.99": 640.0`, a line each.
+mod quantiles {
+    use std::collections::BTreeMap;
+
+    use serde::de::Error;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(all: &[(f64, f64)], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(all.iter().map(|(q, value)| (q.to_string(), value)))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<(f64, f64)>, D::Error> {
+        let table = BTreeMap::<String, f64>::deserialize(from)?;
+        let entry = |(q, value): (String, f64)| match q.parse::<f64>() {
+            Ok(q) if (0.0..=1.0).contains(&q) => Ok((q, value)),
+            _ => Err(D::Error::custom(format!("`{q}` is no quantile, from 0 to 1"))),
+        };
+        let mut all = table.into_iter().map(entry).collect::<Result<Vec<_>, _>>()?;
+        all.sort_by(|a, b| a.0.total_cmp(&b.0));
+        Ok(all)
+    }
 }
 
 /// An alert whose threshold can be observed.

@@ -172,7 +172,7 @@ fn seen(expr: &str, quantile: f64) -> String {
         r#"{{"schema": 1, "profile": "tried", "prometheus": "2.42.0", "from": "2026-01-01T00:00:00Z",
 "to": "2026-01-15T00:00:00Z", "left_out": {{}}, "alerts": {{"{QUEUE}": {{"expr": "{expr}", "fires": "above",
 "for_s": 300.0, "step_s": 60.0, "window_s": 1209600.0, "series": 1, "samples": 20160, "infinite": 0,
-"max": {quantile}, "quantiles": [[0.0, 0.0], [0.99, {quantile}], [1.0, {quantile}]], "would_fire": []}}}}}}
+"max": {quantile}, "quantiles": {{"0": 0.0, "0.99": {quantile}, "1": {quantile}}}, "would_fire": []}}}}}}
 "#
     )
 }

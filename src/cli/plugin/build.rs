@@ -117,8 +117,7 @@ fn cargo(folder: &Folder, output: &Output) -> anyhow::Result<()> {
     let module = made
         .filter(|made| made.reason == "compiler-artifact")
         .flat_map(|made| made.filenames)
-        .filter(|file| file.extension().is_some_and(|extension| extension == "wasm"))
-        .next_back()
+        .rfind(|file| file.extension().is_some_and(|extension| extension == "wasm"))
         .context("cargo made no module: `crate-type = [\"cdylib\"]` belongs into [lib] of Cargo.toml")?;
     std::fs::copy(&module, folder.built()).with_context(|| module.display().to_string())?;
     Ok(())
