@@ -22,7 +22,7 @@ pub struct Answer {
 const DEADLINE: Duration = Duration::from_secs(15);
 
 /// An answer of more is cut off: 64 MiB.
-const MAX_SIZE: usize = 64 << 20;
+pub const MAX_SIZE: usize = 64 << 20;
 
 impl Client {
     pub fn new() -> Result<Self, std::io::Error> {

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::Deserialize;
 
 use super::{Failure, Loaded};
-use crate::activate::http::Client;
+use crate::activate::http::{Client, MAX_SIZE};
 use crate::diagnostic::has_errors;
 use crate::observe::distribution::{Rule, Sample, distribution};
 use crate::observe::{Seen, Snapshot, Wanted, wanted};
@@ -15,9 +15,13 @@ use crate::stack::resolve;
 
 /// Prometheus gives no more values of a series at once.
 const AT_ONCE: i64 = 11_000;
+/// Where that is too much for it: no shorter pieces than about this.
+const AT_LEAST: i64 = 100;
 /// No alert is looked at in more steps than this, where nobody says otherwise: 14 days by the
 /// minute.
 const STEPS: u64 = 20_160;
+/// An alert of more values than these is left out: they have to be in memory at once.
+const VALUES: usize = 50_000_000;
 /// Prometheus itself gives up a query after two minutes.
 const DEADLINE: std::time::Duration = std::time::Duration::from_secs(125);
 
@@ -58,16 +62,49 @@ pub fn observe(
     begun(wanted.len());
     for one in &wanted {
         step();
-        match prometheus.seen(one, question, now)? {
-            Some(seen) => {
+        match prometheus.seen(one, question, now) {
+            Ok(Some(seen)) => {
                 snapshot.alerts.insert(one.id.clone(), seen);
             }
-            None => {
+            Ok(None) => {
                 snapshot.left_out.insert(one.id.clone(), "there is no data".to_owned());
+            }
+            // That is about this alert alone; the others can be observed.
+            Err(Unanswered::Refused(why)) => {
+                snapshot.left_out.insert(one.id.clone(), why);
+            }
+            Err(Unanswered::TooMuch(why) | Unanswered::Failed(why)) => {
+                return Err(anyhow::anyhow!("asking about `{}`: {why}", one.id).into());
             }
         }
     }
+    if snapshot.alerts.is_empty() && !wanted.is_empty() {
+        let reasons = snapshot.left_out.iter().map(|(id, why)| format!("\n  {id}: {why}"));
+        return Err(anyhow::anyhow!(
+            "{} knows nothing of the alerts of `{}`, so nothing is written; --url names another{}",
+            prometheus.shown(),
+            profile.name,
+            reasons.collect::<String>()
+        )
+        .into());
+    }
     Ok(snapshot)
+}
+
+/// Why there is no answer.
+enum Unanswered {
+    /// Prometheus can't evaluate this expression.
+    Refused(String),
+    /// A shorter time may have one.
+    TooMuch(String),
+    Failed(String),
+}
+
+impl From<Unanswered> for anyhow::Error {
+    fn from(why: Unanswered) -> Self {
+        let (Unanswered::Refused(why) | Unanswered::TooMuch(why) | Unanswered::Failed(why)) = why;
+        anyhow::anyhow!(why)
+    }
 }
 
 struct Prometheus<'a> {
@@ -80,6 +117,8 @@ struct Prometheus<'a> {
 struct Envelope<T> {
     data: Option<T>,
     error: Option<String>,
+    #[serde(rename = "errorType")]
+    kind: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -100,26 +139,52 @@ struct BuildInfo {
 }
 
 impl Prometheus<'_> {
-    fn ask<T: serde::de::DeserializeOwned>(&self, path: &str, query: &[(&str, String)]) -> anyhow::Result<T> {
+    fn ask<T: serde::de::DeserializeOwned>(
+        &self,
+        path: &str,
+        query: &[(&str, String)],
+    ) -> Result<T, Unanswered> {
         let address = format!("{}/api/v1/{path}", self.url);
-        let url = reqwest::Url::parse_with_params(&address, query)
-            .map_err(|error| anyhow::anyhow!("--url is no address: {error} (http://HOST:PORT)"))?;
-        // Without a password.
-        let host = url.host_str().unwrap_or_default().to_owned();
-        let host = url.port().map_or(host.clone(), |port| format!("{host}:{port}"));
-        let shown = || format!("Prometheus at {host}");
-        let answer = self
-            .client
-            .get(url.as_str())
-            .map_err(|why| anyhow::anyhow!("{} can't be asked: {why}; --url names another", shown()))?;
+        let url = reqwest::Url::parse_with_params(&address, query).map_err(|error| {
+            Unanswered::Failed(format!("--url is no address: {error} (http://HOST:PORT)"))
+        })?;
+        let shown = self.shown();
+        let answer = self.client.get(url.as_str()).map_err(|why| {
+            Unanswered::Failed(format!("{shown} can't be asked: {why}; --url names another"))
+        })?;
+        if answer.body.len() > MAX_SIZE {
+            return Err(Unanswered::TooMuch(format!(
+                "{shown} answers with more than {} MiB",
+                MAX_SIZE >> 20
+            )));
+        }
         let envelope: Envelope<T> = serde_json::from_str(&answer.body).map_err(|_| {
-            anyhow::anyhow!("{} answers {} and no document of its API: is it one?", shown(), answer.status)
+            let status = answer.status;
+            Unanswered::Failed(format!("{shown} answers {status} and no document of its API: is it one?"))
         })?;
         match envelope {
-            Envelope { error: Some(error), .. } => Err(anyhow::anyhow!("{} says: {error}", shown())),
+            Envelope { error: Some(error), kind, .. } => {
+                let why = format!("{shown} says: {error}");
+                Err(match kind.as_deref() {
+                    Some("timeout") => Unanswered::TooMuch(why),
+                    Some("execution") if error.contains("too many samples") => Unanswered::TooMuch(why),
+                    Some("execution" | "bad_data") => {
+                        Unanswered::Refused(format!("Prometheus says: {error}"))
+                    }
+                    _ => Unanswered::Failed(why),
+                })
+            }
             Envelope { data: Some(data), .. } => Ok(data),
-            Envelope { .. } => Err(anyhow::anyhow!("{} answers without data", shown())),
+            Envelope { .. } => Err(Unanswered::Failed(format!("{shown} answers without data"))),
         }
+    }
+
+    /// For people, without a password.
+    fn shown(&self) -> String {
+        let url = reqwest::Url::parse(self.url).ok();
+        let host = url.as_ref().and_then(|url| url.host_str()).unwrap_or_default();
+        let port = url.as_ref().and_then(reqwest::Url::port).map_or(String::new(), |port| format!(":{port}"));
+        format!("Prometheus at {host}{port}")
     }
 
     fn version(&self) -> anyhow::Result<String> {
@@ -133,7 +198,7 @@ impl Prometheus<'_> {
     }
 
     /// `None`: there is no value in all that time.
-    fn seen(&self, wanted: &Wanted, question: &Question<'_>, now: f64) -> anyhow::Result<Option<Seen>> {
+    fn seen(&self, wanted: &Wanted, question: &Question<'_>, now: f64) -> Result<Option<Seen>, Unanswered> {
         let window = question.window.0;
         let shortest = Duration((window / STEPS).next_multiple_of(1000)).as_secs_f64();
         let step_s = question.step.map_or(wanted.interval_s.max(shortest), Duration::as_secs_f64).max(1.0);
@@ -141,9 +206,9 @@ impl Prometheus<'_> {
         let last = (now / step_s).floor() as i64;
         let first = last - (question.window.as_secs_f64() / step_s).floor() as i64;
         let mut series: BTreeMap<BTreeMap<String, String>, Vec<Sample>> = BTreeMap::new();
-        let mut from = first;
+        let (mut from, mut at_once, mut values) = (first, AT_ONCE, 0);
         while from <= last {
-            let to = last.min(from + AT_ONCE - 1);
+            let to = last.min(from + at_once - 1);
             let at = |steps: i64| format!("{:.3}", steps as f64 * step_s);
             let query = [
                 ("query", wanted.expr.clone()),
@@ -151,9 +216,21 @@ impl Prometheus<'_> {
                 ("end", at(to)),
                 ("step", format!("{step_s:.3}")),
             ];
-            let found: Answer<Vec<Series>> = self
-                .ask("query_range", &query)
-                .map_err(|error| error.context(format!("asking about `{}`", wanted.id)))?;
+            // The limit of Prometheus is for a series; many of them are too much all the same.
+            let found: Answer<Vec<Series>> = match self.ask("query_range", &query) {
+                Err(Unanswered::TooMuch(_)) if at_once > AT_LEAST => {
+                    at_once /= 2;
+                    continue;
+                }
+                found => found?,
+            };
+            values += found.result.iter().map(|series| series.values.len()).sum::<usize>();
+            if values > VALUES {
+                let millions = VALUES / 1_000_000;
+                return Err(Unanswered::Refused(format!(
+                    "there are more than {millions} million values: a longer --step or a shorter --window has fewer"
+                )));
+            }
             for Series { metric, values } in found.result {
                 let samples = values.into_iter().filter_map(|(time, value)| {
                     let value: f64 = value.parse().ok()?;

@@ -182,6 +182,58 @@ fn threshold(project: &Project) -> String {
     project.run(&explain).succeeds().stdout
 }
 
+/// Two queues for two weeks are 40,000 values: this Prometheus gives 15,000 at once.
+#[test]
+fn what_is_too_much_at_once_is_asked_for_in_pieces_and_what_is_refused_is_left_out() {
+    let metrics = open_metrics(&two_weeks(now() - 10));
+    let prometheus = Prometheus::backfilled_with(&metrics, &["--query.max-samples=15000"]);
+    let project = tried(
+        "
+[alerts.Twice]
+expr = \"celery_queue_length * on () celery_queue_length > ${threshold}\"
+threshold = 900
+unit = \"messages\"
+for = \"5m\"
+severity = \"warning\"
+summary = \"s\"
+description = \"d\"
+runbook_url = \"https://runbooks.example.org/twice\"
+",
+    );
+    project.run(&observe(prometheus.port)).succeeds();
+    let snapshot = snapshot(&project);
+    assert!(snapshot.alerts[QUEUE].samples > 20_000, "{:?}", snapshot.alerts[QUEUE]);
+    let why = &snapshot.left_out["Twice"];
+    assert!(why.contains("many-to-many matching not allowed"), "{why}");
+}
+
+#[test]
+fn a_prometheus_that_knows_nothing_of_the_alerts_takes_no_snapshot_away() {
+    let prometheus = Prometheus::backfilled("# TYPE other gauge\nother 1 1700000000\n# EOF\n");
+    let before = seen("celery_queue_length > -Inf", 101.0);
+    let project = tried("").file(OBSERVED, &before);
+    let told = project.run(&observe(prometheus.port)).exits(1).stderr;
+    assert!(told.contains("knows nothing of the alerts of `tried`") && told.contains("--url"), "{told}");
+    assert_eq!(project.read(OBSERVED), before);
+}
+
+#[test]
+fn an_alert_on_a_ratio_can_still_fire() {
+    let layer = format!("[alerts.{QUEUE}]\nthreshold = \"90%\"\nunit = \"ratio\"\n");
+    let project =
+        tried(&format!("{layer}{ADAPTIVE}")).file(OBSERVED, seen("celery_queue_length > -Inf", 0.97));
+    let told = threshold(&project);
+    assert!(told.contains("with 25 % head-room 1.3, held at the ceiling of 0.95"), "{told}");
+}
+
+#[test]
+fn a_quantile_that_was_not_kept_is_said_to_be_about_that() {
+    let project = tried(&format!("{ADAPTIVE}quantile = 0.995\n"))
+        .file(OBSERVED, seen("celery_queue_length > -Inf", 101.0));
+    let told = threshold(&project);
+    assert!(told.contains("the 0.995 quantile of 14 days was about 101 messages"), "{told}");
+}
+
 #[test]
 fn it_is_held_within_bounds_and_says_so() {
     let project =

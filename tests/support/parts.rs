@@ -185,11 +185,16 @@ pub struct Prometheus {
 impl Prometheus {
     /// Runs a configuration file where it lies, so that its relative paths hold.
     pub fn start(config: &Path) -> Prometheus {
-        Prometheus::start_in(folder(), config)
+        Prometheus::start_in(folder(), config, &[])
     }
 
     /// One that holds what is written in OpenMetrics, however old it is.
     pub fn backfilled(metrics: &str) -> Prometheus {
+        Prometheus::backfilled_with(metrics, &[])
+    }
+
+    /// The same with other flags.
+    pub fn backfilled_with(metrics: &str, flags: &[&str]) -> Prometheus {
         let folder = folder();
         let (text, data, config) =
             (folder.path().join("metrics"), folder.path().join("data"), folder.path().join("none.yml"));
@@ -200,10 +205,10 @@ impl Prometheus {
             promtool.args(["tsdb", "create-blocks-from", "openmetrics"]).arg(&text).arg(&data).output();
         let output = output.unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        Prometheus::start_in(folder, &config)
+        Prometheus::start_in(folder, &config, flags)
     }
 
-    fn start_in(folder: TempDir, config: &Path) -> Prometheus {
+    fn start_in(folder: TempDir, config: &Path, flags: &[&str]) -> Prometheus {
         let port = free_port();
         let mut command = Command::new(program("prometheus"));
         command
@@ -211,7 +216,8 @@ impl Prometheus {
             .arg(format!("--storage.tsdb.path={}", folder.path().join("data").display()))
             .arg("--storage.tsdb.retention.time=60d")
             .arg(format!("--web.listen-address=127.0.0.1:{port}"))
-            .arg("--web.enable-lifecycle");
+            .arg("--web.enable-lifecycle")
+            .args(flags);
         let mut daemon = Daemon::start("prometheus", folder.path(), &command);
         daemon.until(|| http::is_ok(&format!("http://127.0.0.1:{port}/-/ready")));
         Prometheus { _daemon: daemon, port, _folder: folder }

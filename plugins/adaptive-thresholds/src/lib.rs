@@ -167,10 +167,14 @@ fn adapted(settings: &Settings, alert: &Alert, threshold: f64, seen: &Observatio
     let headroom = one.headroom.unwrap_or(settings.headroom);
     // A tenth of a millionth, since 1 - 0.99 is not quite 0.01.
     let at = if seen.fires == Side::Above { quantile } else { ((1.0 - quantile) * 1e7).round() / 1e7 };
-    let value = value_at(&seen.quantiles, at)?;
+    let (value, about) = value_at(&seen.quantiles, at)?;
     let room = value.abs() * headroom;
     let wanted = rounded(if seen.fires == Side::Above { value + room } else { value - room }, seen.fires);
-    let (low, high) = bounds(threshold * settings.least, threshold * settings.most);
+    let (low, mut high) = bounds(threshold * settings.least, threshold * settings.most);
+    // No share of a whole is above 1: an alert with such a threshold would never fire again.
+    if alert.unit == "ratio" && (0.0..1.0).contains(&threshold) {
+        high = high.min(digits((1.0 + threshold) / 2.0, 4).parse().unwrap_or(threshold));
+    }
     let floor = one.floor.unwrap_or(if one.ceiling.is_some_and(|ceiling| ceiling < low) {
         f64::NEG_INFINITY
     } else {
@@ -187,7 +191,7 @@ fn adapted(settings: &Settings, alert: &Alert, threshold: f64, seen: &Observatio
         String::new()
     };
     let reason = format!(
-        "the {at} quantile of {} was {}{unit}, with {} % head-room {wanted}{held}",
+        "the {at} quantile of {} was {about}{}{unit}, with {} % head-room {wanted}{held}",
         days(seen.window_s),
         digits(value, 4),
         digits(headroom * 100.0, 3),
@@ -199,15 +203,15 @@ fn bounds(a: f64, b: f64) -> (f64, f64) {
     (a.min(b), a.max(b))
 }
 
-/// Between two quantiles that are there it is taken in proportion.
-fn value_at(quantiles: &[(f64, f64)], at: f64) -> Option<f64> {
+/// Between two quantiles that are there it is taken in proportion, and said to be about that.
+fn value_at(quantiles: &[(f64, f64)], at: f64) -> Option<(f64, &'static str)> {
     let after = quantiles.iter().position(|(q, _)| *q >= at)?;
     let (q, value) = quantiles[after];
     if q == at || after == 0 {
-        return Some(value);
+        return Some((value, ""));
     }
     let (before, low) = quantiles[after - 1];
-    Some(low + (value - low) * (at - before) / (q - before))
+    Some((low + (value - low) * (at - before) / (q - before), "about "))
 }
 
 /// To two digits, away from what was seen.
