@@ -134,6 +134,15 @@ fn only_what_was_pinned_runs() {
 }
 
 #[test]
+fn a_password_in_an_address_gets_neither_into_the_pins_nor_into_the_error() {
+    let project = project(&[]);
+    let refused = project.run("plugin add http://me:canary-4711@127.0.0.1:1/guest.wasm").exits(1);
+    assert!(refused.stderr.contains("fetch the file yourself"), "{}", refused.stderr);
+    assert!(!(refused.stdout + &refused.stderr).contains("canary-4711"));
+    assert!(!project.path("monprov.lock").exists() || !project.read("monprov.lock").contains("canary-4711"));
+}
+
+#[test]
 fn a_plugin_can_be_fetched_and_fetched_anew() {
     use std::io::{Read, Write};
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

@@ -42,6 +42,13 @@ pub(super) struct List {
 impl Add {
     pub(super) fn run(&self, project: &Project, output: &Output) -> Result<ExitCode, Failure> {
         let address = self.source.starts_with("http://") || self.source.starts_with("https://");
+        if address && reqwest::Url::parse(&self.source).is_ok_and(|url| has_credentials(&url)) {
+            return Err(anyhow::anyhow!(
+                "an address with a user or password would stand in {FILE}, which is checked in: fetch the file \
+                 yourself and add that"
+            )
+            .into());
+        }
         let inside = if address { None } else { project.name_of(Path::new(&self.source)) };
         let file = match inside {
             Some(file) => file,
@@ -131,6 +138,10 @@ fn write(project: &Project, file: &str, bytes: &[u8]) -> anyhow::Result<()> {
         std::fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
     }
     std::fs::write(&path, bytes).with_context(|| path.display().to_string())
+}
+
+fn has_credentials(url: &reqwest::Url) -> bool {
+    !url.username().is_empty() || url.password().is_some()
 }
 
 /// A plugin's file takes no longer than this.
