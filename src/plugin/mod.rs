@@ -2,8 +2,8 @@
 //!
 //! In the order of the flow: [`component`] makes a component of a file's bytes and code of that,
 //! [`abi`] says what it can do, [`schema`] completes its settings, [`order`] puts plugins
-//! into stages, [`call`] runs each in a fresh instance within its [`limits`], and [`thresholds`]
-//! and [`policy`] hold what comes back against what the profile grants.
+//! into stages, [`call`] runs each in a fresh instance within its [`limits`], and [`thresholds`],
+//! [`policy`] and [`channel`] hold what comes back against what the profile grants.
 //!
 //! The room is pure: reading files, pins, and compiling in a process of its own are the edge's
 //! (`engine::plugins`). The same inputs give the same result on every machine: nothing but fuel
@@ -12,12 +12,14 @@
 mod abi;
 mod call;
 pub mod case;
+pub mod channel;
 pub mod codes;
 pub mod component;
 mod document;
 pub mod failure;
 pub mod limits;
 pub mod order;
+pub mod payload;
 pub mod policy;
 pub mod schema;
 pub mod thresholds;

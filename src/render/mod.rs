@@ -8,6 +8,7 @@ pub mod integrations;
 mod manifest;
 pub mod process;
 pub mod prometheus;
+pub mod relay;
 pub mod script;
 pub mod versions;
 pub mod yaml;

@@ -8,7 +8,7 @@ mod v1_1;
 use super::call::{Answer, Failed};
 use super::component::Linked;
 
-pub(super) use v1_1::{meta, policy, thresholds, types};
+pub(super) use v1_1::{channel, meta, policy, thresholds, types};
 
 /// A version of the ABI, as `plugins/wit` has a folder for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -76,8 +76,18 @@ pub(super) struct Given<'a> {
     pub(super) stack: &'a String,
 }
 
+/// What a channel delivers.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Delivery<'a> {
+    /// A document.
+    pub(super) settings: &'a String,
+    pub(super) group: &'a channel::Group,
+    pub(super) now_ms: f64,
+}
+
 /// What a role returns: its answer, or why there is none.
-pub(super) type Returned<T> = Result<Answer<Result<Vec<T>, types::Failure>>, Failed>;
+pub(super) type Returned<T> = ReturnedOne<Vec<T>>;
+pub(super) type ReturnedOne<T> = Result<Answer<Result<T, types::Failure>>, Failed>;
 
 /// Asks a plugin who it is.
 pub(super) fn describe(linked: &Linked) -> Result<Answer<meta::Info>, Failed> {
@@ -100,5 +110,34 @@ pub(super) fn check(linked: &Linked, given: Given<'_>) -> Returned<policy::Findi
     match linked.abi {
         Abi::V1_0 => v1_0::check(linked, given),
         Abi::V1_1 => v1_1::check(linked, given),
+    }
+}
+
+/// Asks a channel plugin whether Alertmanager can deliver by itself.
+pub(super) fn receiver(linked: &Linked, settings: &String) -> ReturnedOne<Option<channel::Native>> {
+    match linked.abi {
+        Abi::V1_0 => v1_0::receiver(linked, settings),
+        Abi::V1_1 => v1_1::receiver(linked, settings),
+    }
+}
+
+/// Lets a channel plugin say which requests deliver a group.
+pub(super) fn deliver(linked: &Linked, given: Delivery<'_>) -> Returned<channel::Request> {
+    match linked.abi {
+        Abi::V1_0 => v1_0::deliver(linked, given),
+        Abi::V1_1 => v1_1::deliver(linked, given),
+    }
+}
+
+/// Lets a channel plugin say what came of a request.
+pub(super) fn judge(
+    linked: &Linked,
+    settings: &String,
+    key: &String,
+    response: &channel::Response,
+) -> Result<Answer<channel::Verdict>, Failed> {
+    match linked.abi {
+        Abi::V1_0 => v1_0::judge(linked, settings, key, response),
+        Abi::V1_1 => v1_1::judge(linked, settings, key, response),
     }
 }

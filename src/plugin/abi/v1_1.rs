@@ -2,7 +2,7 @@
 
 use super::super::call::{Answer, Failed, call, lookup};
 use super::super::component::Linked;
-use super::{Given, Returned};
+use super::{Delivery, Given, Returned, ReturnedOne};
 
 mod bindings {
     wasmtime::component::bindgen!({
@@ -13,6 +13,7 @@ mod bindings {
                 export monprov:plugin/meta@1.1.0;
                 export monprov:plugin/thresholds@1.1.0;
                 export monprov:plugin/policy@1.1.0;
+                export monprov:plugin/channel@1.1.0;
             }
         ",
         world: "monprov:host/roles",
@@ -20,7 +21,7 @@ mod bindings {
     });
 }
 
-pub(in super::super) use bindings::exports::monprov::plugin::{meta, policy, thresholds};
+pub(in super::super) use bindings::exports::monprov::plugin::{channel, meta, policy, thresholds};
 pub(in super::super) use bindings::monprov::plugin::types;
 
 pub(super) fn describe(linked: &Linked) -> Result<Answer<meta::Info>, Failed> {
@@ -39,4 +40,24 @@ pub(super) fn check(linked: &Linked, given: Given<'_>) -> Returned<policy::Findi
     call(linked, alerts.len(), lookup!(policy), |store, guest| {
         guest.call_check(store, settings, alerts, stack)
     })
+}
+
+pub(super) fn receiver(linked: &Linked, settings: &String) -> ReturnedOne<Option<channel::Native>> {
+    call(linked, 0, lookup!(channel), |store, guest| guest.call_receiver(store, settings))
+}
+
+pub(super) fn deliver(linked: &Linked, given: Delivery<'_>) -> Returned<channel::Request> {
+    let Delivery { settings, group, now_ms } = given;
+    call(linked, group.events.len(), lookup!(channel), |store, guest| {
+        guest.call_deliver(store, settings, group, now_ms)
+    })
+}
+
+pub(super) fn judge(
+    linked: &Linked,
+    settings: &String,
+    key: &String,
+    response: &channel::Response,
+) -> Result<Answer<channel::Verdict>, Failed> {
+    call(linked, 0, lookup!(channel), |store, guest| guest.call_judge(store, settings, key, response))
 }

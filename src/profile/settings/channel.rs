@@ -53,6 +53,80 @@ pub struct Channel {
     /// Microsoft Teams through Power Automate.
     pub msteamsv2: Option<OneOrMany<MsteamsV2>>,
     pub telegram: Option<OneOrMany<Telegram>>,
+    /// Whatever a plugin delivers to, through the relay.
+    pub plugin: Option<PluginChannel>,
+}
+
+/// A channel plugin, what it may reach and which secrets its requests may carry.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct PluginChannel {
+    #[schemars(extend("x-enable" = true))]
+    pub enable: Option<bool>,
+    /// The name of a plugin in `[plugins]`.
+    pub name: String,
+    /// Whatever the plugin's own schema says, over `plugins.NAME.settings`.
+    pub settings: super::PluginSettings,
+    /// What it may reach, by the name that the plugin uses.
+    pub endpoints: BTreeMap<String, Endpoint>,
+    /// Secrets that its requests may carry, by the name that the plugin uses.
+    pub grants: BTreeMap<String, SecretGrant>,
+    /// No more requests than the service takes.
+    pub budget: Option<Budget>,
+    pub send_resolved: Option<bool>,
+}
+
+/// A service that a channel plugin may send requests to.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Endpoint {
+    /// Scheme, host, port and the beginning of the path: `https://oapi.dingtalk.com/robot/send`.
+    pub url: String,
+    /// Whether its address may be one of a private network.
+    #[serde(default)]
+    pub private: bool,
+    /// How long a request may take; by default 10s.
+    pub timeout: Option<Duration>,
+}
+
+/// A secret that a channel plugin's requests may carry. The plugin itself never sees it.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SecretGrant {
+    /// `${secret.NAME}`
+    pub secret: Text,
+    /// The one endpoint that may get it.
+    pub endpoint: String,
+    /// As it is, or in the key or the message of an HMAC.
+    pub r#use: Use,
+    /// Where in a request.
+    pub place: OneOrMany<Place>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Use {
+    Value,
+    Hmac,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Place {
+    Path,
+    Query,
+    Header,
+    Body,
+    /// A receiver of Alertmanager, which a plugin makes at build.
+    Receiver,
+}
+
+/// So many requests in a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Budget {
+    pub messages: u32,
+    pub per: Duration,
 }
 
 /// One of a thing, or a list of it.

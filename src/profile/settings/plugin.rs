@@ -58,26 +58,35 @@ impl Grant {
 }
 
 /// What a plugin may use; what is not given has a default that suits.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct PluginLimits {
     /// Instructions, roughly, of every call; by default 5000000000.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub fuel: Option<u64>,
     /// Instructions more for each alert; by default 1000000.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub fuel_per_item: Option<u64>,
     /// Memory of a call; by default 64MiB.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub memory: Option<Bytes>,
     /// Entries of all tables; by default 100000.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub table_entries: Option<u64>,
     /// Instances of core modules that the component is made of; by default 64.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub instances: Option<u64>,
     /// The call stack; by default 1MiB.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub stack: Option<Bytes>,
     /// What a call may return; by default 16MiB.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub output: Option<Bytes>,
     /// The component itself; by default 32MiB.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub component: Option<Bytes>,
     /// A backstop for what fuel can't count; by default 1m.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub time: Option<Duration>,
 }
 

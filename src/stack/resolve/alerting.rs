@@ -35,7 +35,8 @@ impl Resolver<'_> {
         let at = Path::new(["channels", name]);
         let channel = self.profile.root.get("channels").and_then(|c| c.get(name));
         let mut integrations = vec![];
-        for (kind, node) in channel.and_then(Node::table).into_iter().flat_map(|t| &t.entries) {
+        let kinds = channel.and_then(Node::table).into_iter().flat_map(|t| &t.entries);
+        for (kind, node) in kinds.filter(|(kind, _)| *kind != "plugin") {
             let at = at.join(kind);
             match &node.value {
                 Tree::Array(items) => {

@@ -5,6 +5,10 @@ use super::super::component::Linked;
 use super::v1_1 as new;
 use super::{Given, Returned};
 
+mod channel;
+
+pub(super) use channel::{deliver, judge, receiver};
+
 mod bindings {
     wasmtime::component::bindgen!({
         path: "plugins/wit/1.0",
@@ -14,6 +18,7 @@ mod bindings {
                 export monprov:plugin/meta@1.0.0;
                 export monprov:plugin/thresholds@1.0.0;
                 export monprov:plugin/policy@1.0.0;
+                export monprov:plugin/channel@1.0.0;
             }
         ",
         world: "monprov:host/roles",

@@ -1,0 +1,83 @@
+//! Channel plugins: which requests deliver a group of alerts, and what came of each.
+//!
+//! A plugin gives requests in pieces; nothing here joins them, so no secret comes near.
+
+use super::abi::{self, channel};
+use super::call::{Answer, Failed};
+use super::component::{Engines, Linked, link};
+use super::failure::Failure;
+use super::limits::Limits;
+use super::{World, clean};
+
+pub use channel::{Atom, Encode, Escape, Event, Group, Mac, Native, Piece, Request, Response, Slot, Verdict};
+
+/// A channel plugin with the settings of one channel.
+///
+/// The caller gives each call a thread whose stack is as large as [`Deliverer::stack`] says.
+pub struct Deliverer {
+    linked: Linked,
+    /// Complete, as the plugin gets them.
+    settings: String,
+}
+
+impl std::fmt::Debug for Deliverer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Deliverer").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+/// What a call gave, and what the guest printed meanwhile.
+#[derive(Debug)]
+pub struct Said<T> {
+    pub value: T,
+    pub printed: String,
+}
+
+impl Deliverer {
+    /// `code`: what [`super::component::compile`] made; `settings`: complete.
+    pub fn new(code: &[u8], limits: &Limits, settings: String) -> Result<Self, Failure> {
+        let linked = link(code, limits, Engines::default().of(limits)?)?;
+        match linked.worlds.contains(&World::Channel) {
+            true => Ok(Deliverer { linked, settings }),
+            false => Err(Failure::MissingExport(linked.abi.interface(World::Channel.name()))),
+        }
+    }
+
+    /// How large a thread's stack must be.
+    pub fn stack(&self) -> usize {
+        self.linked.limits.thread()
+    }
+
+    /// The native receiver of Alertmanager that does it; `None`: through the relay.
+    pub fn receiver(&self) -> Result<Said<Option<Native>>, Failure> {
+        answer(abi::receiver(&self.linked, &self.settings))
+    }
+
+    /// The requests that deliver a group.
+    pub fn deliver(&self, group: &Group, now_ms: f64) -> Result<Said<Vec<Request>>, Failure> {
+        answer(abi::deliver(&self.linked, abi::Delivery { settings: &self.settings, group, now_ms }))
+    }
+
+    /// What came of a request, by its `key`.
+    pub fn judge(&self, key: &String, response: &Response) -> Result<Said<Verdict>, Failure> {
+        match abi::judge(&self.linked, &self.settings, key, response) {
+            Ok(Answer { value, printed, .. }) => Ok(Said { value, printed }),
+            Err(Failed { failure, .. }) => Err(failure),
+        }
+    }
+}
+
+fn answer<T>(returned: abi::ReturnedOne<T>) -> Result<Said<T>, Failure> {
+    use super::types::Failure as Refusal;
+    match returned {
+        Ok(Answer { value: Ok(value), printed, .. }) => Ok(Said { value, printed }),
+        Ok(Answer { value: Err(Refusal::Unsupported(what)), .. }) => Err(Failure::Unsupported(clean(&what))),
+        Ok(Answer { value: Err(Refusal::Other(what)), .. }) => Err(Failure::Said(clean(&what))),
+        Ok(Answer { value: Err(Refusal::Settings(problems)), .. }) => {
+            let problem = |p: &super::types::Problem| format!("{}: {}", clean(&p.pointer), clean(&p.message));
+            let all: Vec<String> = problems.iter().map(problem).collect();
+            Err(Failure::Said(format!("refuses its settings: {}", all.join("; "))))
+        }
+        Err(Failed { failure, .. }) => Err(failure),
+    }
+}
