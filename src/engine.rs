@@ -237,10 +237,17 @@ pub fn evaluate(project: &Project, loaded: Loaded, options: &Options) -> Result<
     let seen = seen(observed.as_ref(), &stack, &mut report);
     let Ran { changes, said } = plugins.adjust(&profile, &seen, &mut stack);
     report.findings.extend(said.findings);
+    let (receivers, said) = plugins.receivers(&plugin_files, &mut stack);
+    report.findings.extend(said.findings);
     report.findings.extend(check::all(&stack, &catalogs));
     report.findings.extend(plugins.judge(&profile, &stack).findings);
     let rendered = render::render(&stack)?;
     let mut tree = rendered.tree;
+    if stack.relay().is_some() {
+        for (place, component) in plugins::relayed(&stack, &plugin_files) {
+            tree.insert(place, component.to_vec());
+        }
+    }
     let mut manifest = render::manifest(&profile, &stack, &files, &tree, &rendered.services);
     if let Some((name, _)) = &observed
         && let Some((_, text)) = report.sources.iter().find(|(source, _)| source == name)
@@ -249,6 +256,7 @@ pub fn evaluate(project: &Project, loaded: Loaded, options: &Options) -> Result<
     }
     manifest.plugins = plugins.listed(&plugin_files);
     manifest.changes = changes.clone();
+    manifest.receivers = receivers;
     manifest.verdicts = plugins::verdicts(&report.findings);
     tree.insert(manifest::FILE, manifest.to_json());
     let resolved = resolved(project, &profile.name, &stack, &tree, options, &mut report);

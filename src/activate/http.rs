@@ -49,6 +49,15 @@ impl Client {
         self.send(self.client.post(url))
     }
 
+    /// `token`: what the service wants to see.
+    pub fn post_with(&self, url: &str, token: &str) -> Result<Answer, String> {
+        self.send(self.client.post(url).bearer_auth(token))
+    }
+
+    pub fn get_with(&self, url: &str, token: &str) -> Result<Answer, String> {
+        self.send(self.client.get(url).bearer_auth(token))
+    }
+
     /// The JSON document of an answer that must be 200.
     pub fn json(&self, url: &str) -> Result<serde_json::Value, String> {
         let answer = self.ok(url)?;

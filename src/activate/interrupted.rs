@@ -51,7 +51,10 @@ impl<R: Runtime + ?Sized> Prover<'_, R> {
                 (Some(old), Some(new)) if old.configuration == new.configuration => continue,
                 // Only these say what they have read.
                 (
-                    Some(Service { kind: ServiceKind::Prometheus | ServiceKind::Alertmanager, .. }),
+                    Some(Service {
+                        kind: ServiceKind::Prometheus | ServiceKind::Alertmanager | ServiceKind::Relay,
+                        ..
+                    }),
                     Some(_),
                 ) => match (not_old.contains(name), not_new.contains(name)) {
                     (false, true) => Some(Side::Old),

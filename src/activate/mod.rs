@@ -11,6 +11,7 @@ pub mod interrupted;
 pub mod plan;
 pub mod process;
 pub mod proof;
+mod reload;
 pub mod sequence;
 pub mod sync;
 

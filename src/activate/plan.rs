@@ -109,7 +109,7 @@ fn configuration(before: &[&Manifest], new: &Manifest, name: &str, service: &Ser
         return Step::Keep;
     }
     match service.kind {
-        ServiceKind::Prometheus | ServiceKind::Alertmanager => Step::Reload,
+        ServiceKind::Prometheus | ServiceKind::Alertmanager | ServiceKind::Relay => Step::Reload,
         ServiceKind::Grafana if !before.is_empty() && before.iter().all(|old| only_dashboards(old, new)) => {
             Step::Keep
         }

@@ -17,10 +17,9 @@ use std::time::Duration;
 
 use super::http::Client;
 use super::proof::{Before, Disproof, Prover, Report, Seen};
-use super::{Bundle, Plan, Runtime, RuntimeError, Step, Target};
+use super::{Bundle, Plan, Runtime, RuntimeError, Step, Target, reload};
 use crate::bundle::manifest::Manifest;
 use crate::secret::{self, Changes, HandOver, Resolved, Secret};
-use crate::stack::ServiceKind;
 use crate::store::{Attempt, Failed, Generation, Outcome, ProfileLock, Rollback, StoreError};
 
 /// Why nothing was touched.
@@ -251,16 +250,16 @@ impl Activator<'_> {
         }
         let environment = environment(hand_over.as_ref());
         self.runtime.apply(&Target { bundle, environment: &environment }, plan)?;
+        let state = self.lock.store().directory().to_owned();
         let mut reloaded = BTreeSet::new();
         for name in plan.having(Step::Reload) {
-            reload(self.runtime, client, bundle, name)?;
+            reload::reload(self.runtime, client, bundle, &state, name)?;
             reloaded.insert(name.to_owned());
         }
         if !reloaded.is_empty() {
             let names: Vec<String> = reloaded.iter().map(|name| format!("{name} ✓")).collect();
             (self.say)("reload", &names.join("  "));
         }
-        let state = self.lock.store().directory().to_owned();
         let prover = Prover { runtime: self.runtime, client, state: &state, deadline: self.deadline };
         let say = &mut *self.say;
         let report = prover.prove(bundle, plan, &reloaded, before, &mut |text| say("waits", text))?;
@@ -419,32 +418,4 @@ struct WayBack<'a> {
 fn environment(hand_over: Option<&HandOver<'_>>) -> BTreeMap<String, Secret> {
     let variables = hand_over.into_iter().flat_map(HandOver::environment);
     variables.map(|(name, secret)| (name.to_owned(), secret.clone())).collect()
-}
-
-/// Tells a service to read its files again; what it answers is believed only when it refuses.
-fn reload(runtime: &dyn Runtime, client: &Client, bundle: &Bundle, name: &str) -> Result<(), RuntimeError> {
-    let Some(service) = bundle.manifest.services.get(name) else { return Ok(()) };
-    let path = match service.kind {
-        ServiceKind::Prometheus | ServiceKind::Alertmanager => "/-/reload",
-        _ => service.reload.as_deref().unwrap_or("/-/reload"),
-    };
-    let unreachable = |why: String| {
-        RuntimeError::unavailable(
-            format!("{name} can't be told to reload: {why}"),
-            "see that this host reaches its port; publish it, if it is not published",
-        )
-    };
-    let port = service.port.ok_or_else(|| unreachable("it has no port".into()))?;
-    let address = runtime
-        .address(name, port)?
-        .ok_or_else(|| unreachable(format!("its port {port} can't be reached from here")))?;
-    let url = format!("http://{address}/{}", path.trim_start_matches('/'));
-    let answer = client.post(&url).map_err(unreachable)?;
-    match answer.status {
-        200..=299 => Ok(()),
-        status => Err(RuntimeError::Rejected {
-            what: format!("{name} rejected its configuration ({status}): {}", answer.body.trim()),
-            logs: Some(runtime.logs(name, 5)),
-        }),
-    }
 }

@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 use super::Tree;
 use super::listing::hex;
 use crate::diagnostic::Severity;
+use crate::plugin::receivers::Receiver;
 use crate::profile::text::Text;
 use crate::stack::change::Change;
 use crate::stack::{Secrets, ServiceKind, Uptake};
@@ -40,6 +41,9 @@ pub struct Manifest {
     /// What they changed, in the order in which it was done.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub changes: Vec<Change>,
+    /// Receivers of Alertmanager that channel plugins made, by channel.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub receivers: BTreeMap<String, Receiver>,
     /// What policy plugins found that stops nothing.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub verdicts: Vec<Verdict>,

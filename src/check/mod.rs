@@ -6,6 +6,7 @@ pub mod dashboards;
 pub mod images;
 pub mod metrics;
 pub mod promql;
+pub mod relay;
 pub mod rules;
 pub mod services;
 pub mod template;
@@ -23,6 +24,7 @@ pub fn all(stack: &Stack, catalogs: &Catalogs) -> Vec<Finding> {
     findings.extend(versions::check(stack));
     findings.extend(rules::check(stack, &sources));
     findings.extend(services::check(stack));
+    findings.extend(relay::check(stack));
     findings.extend(images::check(stack));
     findings.extend(dashboards::check(stack, &sources));
     findings
@@ -36,6 +38,7 @@ pub fn codes() -> Vec<&'static Code> {
         alerting::CODES,
         dashboards::CODES,
         images::CODES,
+        relay::CODES,
         rules::CODES,
         services::CODES,
         versions::CODES,

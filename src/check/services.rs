@@ -25,7 +25,7 @@ ports, under `process` every port, since all programs share the machine. Give on
 runtime of this profile."
 
     M303 "more than one service of a kind"
-"A stack has one Prometheus, one Alertmanager and one Grafana. Use a second profile for a second one."
+"A stack has one Prometheus, one Alertmanager, one Grafana and one relay. Use a second profile for a second one."
 
     M304 "a service's limits are malformed"
 "Processors are a number (`cpus = \"0.25\"`), memory a size (`memory = \"128MiB\"`)."
@@ -144,6 +144,7 @@ fn kinds(stack: &Stack, findings: &mut Vec<Finding>) {
         (ServiceKind::Prometheus, "Prometheus"),
         (ServiceKind::Alertmanager, "Alertmanager"),
         (ServiceKind::Grafana, "Grafana"),
+        (ServiceKind::Relay, "relay"),
     ] {
         let mut all = stack.services.values().filter(|s| s.kind == kind);
         let Some(first) = all.next() else { continue };
@@ -228,10 +229,11 @@ fn one(stack: &Stack, service: &Service, findings: &mut Vec<Finding>) {
         }
     }
     if service.kind != ServiceKind::Exporter {
-        let flag = |arg: &String| sets_flag(std::slice::from_ref(arg), "config.file");
+        let own = if service.kind == ServiceKind::Relay { "config" } else { "config.file" };
+        let flag = |arg: &String| sets_flag(std::slice::from_ref(arg), own);
         if let Some(index) = service.args.iter().position(flag) {
             let place = Place::setting(service.at.join("args").join(index));
-            let message = format!("monprov passes `--config.file` to `{name}` itself");
+            let message = format!("monprov passes `--{own}` to `{name}` itself");
             findings.push(Finding::error(&M315, place, message).label("leave it out"));
         }
     }

@@ -6,6 +6,7 @@ use serde::Deserialize;
 
 use crate::bundle::Tree;
 use crate::bundle::manifest::{self, Manifest};
+use crate::plugin::receivers;
 use crate::profile::Profile;
 use crate::stack::resolve::{self, Files};
 use crate::stack::{Group, Rule, Source, Stack, change, rulefile};
@@ -69,6 +70,9 @@ impl Side {
             false => resolve::resolve(&profile, &files).0,
         };
         change::replay(&mut stack, &manifest.changes);
+        for (channel, receiver) in &manifest.receivers {
+            receivers::apply(&mut stack, channel, receiver);
+        }
         let mut origins: Origins =
             record.and_then(|record| Origins::deserialize(record).ok()).unwrap_or_default();
         origins.note_plugins(&manifest.changes);

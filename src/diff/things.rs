@@ -6,7 +6,9 @@ use std::collections::BTreeMap;
 use serde_json::Value as Json;
 
 use crate::diagnostic::Path;
-use crate::stack::{Integration, RuleKind, Scrape, SecretSource, Service, ServiceKind, Source, Stack, Value};
+use crate::stack::{
+    Integration, Relayed, RuleKind, Scrape, SecretSource, Service, ServiceKind, Source, Stack, Value,
+};
 
 use super::Side;
 use super::fact::Facts;
@@ -52,12 +54,47 @@ pub(super) fn unused(things: &Things, name: String) -> String {
 pub(super) fn channels(side: &Side) -> Things {
     let channel = |(name, receiver): (&String, &crate::stack::Receiver)| {
         let mut facts = Facts::of(&receiver.at);
+        let relayed = side.stack.relayed.get(name);
         for integration in &receiver.integrations {
-            options(&mut facts, receiver.at.segments().count(), integration);
+            // What Alertmanager is told follows from the plugin's own.
+            match relayed.filter(|relayed| relayed.at == integration.at) {
+                Some(relayed) => facts_of_relayed(&mut facts, relayed, integration),
+                None => options(&mut facts, receiver.at.segments().count(), integration),
+            }
         }
         (name.clone(), facts)
     };
     side.stack.receivers.iter().map(channel).collect()
+}
+
+/// `plugin`, `plugin.settings.language`, `plugin.endpoints.robot`, …
+fn facts_of_relayed(facts: &mut Facts, relayed: &Relayed, integration: &Integration) {
+    let at = &relayed.at;
+    facts.add_at("plugin", &relayed.plugin, at.join("name"));
+    for (key, value) in &relayed.settings {
+        facts.add_at(format!("plugin.settings.{key}"), value, at.join("settings").join(key));
+    }
+    for (name, endpoint) in &relayed.endpoints {
+        let private = if endpoint.private { ", private" } else { "" };
+        let text = format!("{}{private}", endpoint.url);
+        facts.add_at(format!("plugin.endpoints.{name}"), text, at.join("endpoints").join(name));
+    }
+    for (name, grant) in &relayed.grants {
+        let text = format!(
+            "{} as {} in {} of {}",
+            grant.secret.reference(),
+            json(&grant.r#use),
+            json(&grant.place),
+            grant.endpoint
+        );
+        facts.add_at(format!("plugin.grants.{name}"), text.replace('"', ""), at.join("grants").join(name));
+    }
+    if let Some(budget) = relayed.budget {
+        facts.add_at("plugin.budget", format!("{} per {}", budget.messages, budget.per), at.join("budget"));
+    }
+    if let Some(send) = integration.options.get("send_resolved") {
+        facts.add_at("plugin.send_resolved", show(send), at.join("send_resolved"));
+    }
 }
 
 /// `webhook.url`, `email[1].to`, …
@@ -215,7 +252,7 @@ fn of_kind(stack: &Stack, kind: ServiceKind, facts: &mut Facts) {
                 facts.add_at("admin_password", password.reference(), grafana.at.join("admin_password"));
             }
         }
-        ServiceKind::Exporter => {}
+        ServiceKind::Relay | ServiceKind::Exporter => {}
     }
 }
 

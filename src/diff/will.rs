@@ -49,7 +49,7 @@ fn uptake(old: &Side, before: &Service, new: &Side, after: &Service) -> Uptake {
     }
     let files = match after.kind {
         _ if before.configuration == after.configuration => Uptake::Nothing,
-        ServiceKind::Prometheus | ServiceKind::Alertmanager => Uptake::Reload,
+        ServiceKind::Prometheus | ServiceKind::Alertmanager | ServiceKind::Relay => Uptake::Reload,
         // It looks for dashboards by itself; all else it reads when it starts.
         ServiceKind::Grafana if provisioning(old) == provisioning(new) => Uptake::Nothing,
         ServiceKind::Grafana | ServiceKind::Exporter => Uptake::Restart,

@@ -11,12 +11,14 @@ use crate::diagnostic::{Finding, Path, Place, Severity, has_errors};
 use crate::observe::Seen;
 use crate::pins::{self, Pin, Pins};
 use crate::plugin::codes::{M701, M707};
+use crate::plugin::receivers::Receiver;
 use crate::plugin::{
-    self, Info, Limits, Plugin, Said, Unloaded, component, order, policy, refusal, thresholds,
+    self, Info, Limits, Plugin, Said, Unloaded, component, order, policy, receivers, refusal, thresholds,
 };
 use crate::profile::Profile;
 use crate::profile::codes::M015;
 use crate::project::Project;
+use crate::render::relay;
 use crate::stack::change::Change;
 use crate::stack::{Stack, resolve};
 
@@ -144,6 +146,18 @@ impl Plugins {
         Ran { changes, said }
     }
 
+    /// Lets the channel plugins say how each channel is delivered; the receivers that they made.
+    pub fn receivers(
+        &self,
+        files: &BTreeMap<String, File>,
+        stack: &mut Stack,
+    ) -> (BTreeMap<String, Receiver>, Said) {
+        for relayed in stack.relayed.values_mut() {
+            relayed.sha256 = files.get(&relayed.plugin).map(|file| file.sha256.clone()).unwrap_or_default();
+        }
+        receivers::receivers(&self.all, stack)
+    }
+
     /// Lets the policy plugins judge the stack as it is now.
     pub fn judge(&self, profile: &Profile, stack: &Stack) -> Said {
         policy::judge(&self.iter().collect::<Vec<_>>(), profile, stack)
@@ -158,6 +172,16 @@ impl Plugins {
         };
         self.all.iter().map(entry).collect()
     }
+}
+
+/// The components that the relay of a stack reads, by their place in the bundle.
+pub fn relayed<'f>(stack: &Stack, files: &'f BTreeMap<String, File>) -> BTreeMap<String, &'f [u8]> {
+    let folder = relay::FILE.rsplit_once('/').map_or("", |(folder, _)| folder);
+    let used = stack.relayed.values().map(|relayed| &relayed.plugin);
+    let file = |plugin: &String| {
+        Some((format!("{folder}/{}", relay::component(plugin)), files.get(plugin)?.bytes.as_slice()))
+    };
+    used.filter_map(file).collect()
 }
 
 /// What policy plugins found that stops nothing, as the manifest keeps it.

@@ -79,4 +79,19 @@ pub static M707: Code = Code {
 A finding of the level `error` stops the build.",
 };
 
-pub static CODES: &[&Code] = &[&M701, &M702, &M703, &M704, &M705, &M706, &M707];
+pub static M708: Code = Code {
+    id: "M708",
+    title: "a receiver that a plugin can't make",
+    explain:
+        "A channel plugin may leave delivery to an integration of Alertmanager's own. It can set the options
+that `[channels.NAME.KIND]` has, name endpoints that the profile gives it, and secrets that are granted
+for it:
+
+    [channels.ops.plugin.grants.token]
+    secret = \"${secret.bot_token}\"
+    endpoint = \"api\"
+    use = \"value\"
+    place = \"receiver\"",
+};
+
+pub static CODES: &[&Code] = &[&M701, &M702, &M703, &M704, &M705, &M706, &M707, &M708];

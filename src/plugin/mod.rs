@@ -21,6 +21,7 @@ pub mod limits;
 pub mod order;
 pub mod payload;
 pub mod policy;
+pub mod receivers;
 pub mod schema;
 pub mod thresholds;
 mod wasi;
@@ -176,14 +177,16 @@ impl Plugin {
 
     /// Findings for what a guest returned instead of an answer.
     fn failed(&self, failure: types::Failure) -> Vec<Finding> {
+        self.failed_at(failure, &self.at().join("settings"))
+    }
+
+    /// The same, where its settings stand elsewhere.
+    fn failed_at(&self, failure: types::Failure, settings: &Path) -> Vec<Finding> {
         match failure {
-            types::Failure::Settings(problems) => {
-                let at = self.at().join("settings");
-                problems
-                    .iter()
-                    .map(|problem| wrong_setting(&at, &problem.pointer, &problem.message))
-                    .collect()
-            }
+            types::Failure::Settings(problems) => problems
+                .iter()
+                .map(|problem| wrong_setting(settings, &problem.pointer, &problem.message))
+                .collect(),
             types::Failure::Unsupported(what) => {
                 vec![refusal(&self.name, &Failure::Unsupported(clean(&what)))]
             }

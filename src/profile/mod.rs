@@ -12,7 +12,7 @@ pub mod node;
 pub mod provenance;
 pub mod settings;
 pub mod shape;
-mod stored;
+pub mod stored;
 pub mod text;
 pub mod units;
 pub mod validate;

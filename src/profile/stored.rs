@@ -31,7 +31,7 @@ impl Profile {
 }
 
 /// What [`Node::to_json`] wrote.
-fn node(json: &Json) -> Node {
+pub fn node(json: &Json) -> Node {
     let value = match json {
         Json::Null => Value::String(String::new()),
         Json::Bool(b) => Value::Bool(*b),

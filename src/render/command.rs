@@ -52,8 +52,12 @@ pub fn command(stack: &Stack, service: &Service, files: &BTreeMap<String, Text>)
     let compose = stack.runtime == Runtime::Compose;
     let mut command = Command { data: data(stack, service), health: health(service), ..Command::default() };
     let file = |text: &Text, uptake| SecretFile { text: text.clone(), uptake };
-    // Prometheus and Alertmanager read these anew for each request and each notification.
-    let configured = files.iter().map(|(name, text)| (name.clone(), file(text, Uptake::Nothing)));
+    let read = match service.kind {
+        ServiceKind::Relay => Uptake::Reload,
+        // Prometheus and Alertmanager read these anew for each request and each notification.
+        _ => Uptake::Nothing,
+    };
+    let configured = files.iter().map(|(name, text)| (name.clone(), file(text, read)));
     let uptake = if service.reload.is_some() { Uptake::Reload } else { Uptake::Restart };
     let own = service.secret_files.iter().map(|(name, text)| (name.clone(), file(text, uptake)));
     command.secret_files.extend(configured.chain(own));
@@ -64,9 +68,13 @@ pub fn command(stack: &Stack, service: &Service, files: &BTreeMap<String, Text>)
     let own = match service.kind {
         ServiceKind::Prometheus => prometheus_flags(stack, service, command.data.as_deref()),
         ServiceKind::Alertmanager => alertmanager_flags(stack, service, command.data.as_deref()),
+        ServiceKind::Relay => relay_flags(stack, service, command.data.as_deref()),
         ServiceKind::Grafana | ServiceKind::Exporter => vec![],
     };
-    // A flag given twice is an error of both tools: the profile's own wins.
+    if service.kind == ServiceKind::Relay {
+        command.args.push("relay".into());
+    }
+    // A flag given twice is an error of these tools: the profile's own wins.
     let own = own.into_iter().filter(|(flag, _)| !sets_flag(&service.args, flag));
     command.args.extend(own.map(|(flag, value)| match value {
         Some(value) => format!("--{flag}={value}"),
@@ -149,6 +157,18 @@ fn alertmanager_flags(stack: &Stack, service: &Service, data: Option<&str>) -> V
     flags
 }
 
+fn relay_flags(stack: &Stack, service: &Service, data: Option<&str>) -> Vec<Flag> {
+    let secrets = stack.runtime.secret_path(&stack.name, &service.name, "");
+    let mut flags = vec![
+        ("config", Some(stack.runtime.bundle_path(&stack.name, super::relay::FILE))),
+        ("secrets", Some(secrets.trim_end_matches('/').to_owned())),
+        ("data", data.map(str::to_owned)),
+        ("listen", listen(stack.runtime, service)),
+    ];
+    flags.retain(|(_, value)| value.is_some());
+    flags
+}
+
 /// Settings that a Grafana provisioned from files needs, and nothing that calls home: a
 /// bundle says all that a stack is, so nothing is fetched when it starts.
 fn grafana_environment(stack: &Stack, service: &Service, data: Option<&str>) -> BTreeMap<String, Text> {
@@ -197,6 +217,7 @@ fn data(stack: &Stack, service: &Service) -> Option<String> {
         ServiceKind::Prometheus => "/prometheus",
         ServiceKind::Alertmanager => "/alertmanager",
         ServiceKind::Grafana => "/var/lib/grafana",
+        ServiceKind::Relay => "/var/lib/monprov",
         ServiceKind::Exporter => return None,
     };
     Some(match stack.runtime {
@@ -208,6 +229,8 @@ fn data(stack: &Stack, service: &Service) -> Option<String> {
 fn health(service: &Service) -> Option<String> {
     let path = service.health.http.as_deref().or(match service.kind {
         ServiceKind::Prometheus | ServiceKind::Alertmanager => Some("/-/healthy"),
+        // Until its plugins are compiled it takes nothing.
+        ServiceKind::Relay => Some("/-/ready"),
         ServiceKind::Grafana => Some("/api/health"),
         ServiceKind::Exporter => None,
     })?;
@@ -224,6 +247,7 @@ fn program(service: &Service) -> Vec<String> {
         (None, ServiceKind::Prometheus) => vec!["prometheus".into()],
         (None, ServiceKind::Alertmanager) => vec!["alertmanager".into()],
         (None, ServiceKind::Grafana) => vec!["grafana".into(), "server".into()],
+        (None, ServiceKind::Relay) => vec!["monprov".into()],
         // Refused by the check of services.
         (None, ServiceKind::Exporter) => vec![],
     }

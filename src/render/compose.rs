@@ -190,7 +190,8 @@ fn container(stack: &Stack, service: &Service, command: &Command, digest: Option
         (name.clone(), Value::Interpolated(format!("${{{outer}:?start this stack with monprov}}")))
     });
     let known = service.kind != ServiceKind::Exporter;
-    let database = matches!(service.kind, ServiceKind::Prometheus | ServiceKind::Alertmanager);
+    let sealed =
+        matches!(service.kind, ServiceKind::Prometheus | ServiceKind::Alertmanager | ServiceKind::Relay);
     Container {
         image: literal(service.image.as_deref().unwrap_or_default()),
         entrypoint: entrypoint(stack, service, command),
@@ -199,7 +200,7 @@ fn container(stack: &Stack, service: &Service, command: &Command, digest: Option
         environment: plain.chain(open).collect(),
         ports: ports(service),
         volumes: mounts(stack, service, command),
-        tmpfs: if database { vec!["/tmp"] } else { vec![] },
+        tmpfs: if sealed { vec!["/tmp"] } else { vec![] },
         depends_on: service.after.iter().map(|name| (name.clone(), dependency(stack, name))).collect(),
         healthcheck: healthcheck(stack, service, command),
         restart: "unless-stopped",
@@ -207,7 +208,7 @@ fn container(stack: &Stack, service: &Service, command: &Command, digest: Option
         stop_grace_period: (service.kind == ServiceKind::Prometheus).then_some("1m"),
         cpus: service.limits.cpus.as_deref().map(literal),
         mem_limit: service.limits.memory.map(memory),
-        read_only: database,
+        read_only: sealed,
         // What an exporter needs is its own affair: some ping or read other processes.
         cap_drop: if known { vec!["ALL"] } else { vec![] },
         security_opt: vec!["no-new-privileges:true"],

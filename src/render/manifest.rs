@@ -34,6 +34,7 @@ pub fn manifest(
         services: services.iter().filter_map(entry).collect(),
         plugins: BTreeMap::new(),
         changes: vec![],
+        receivers: BTreeMap::new(),
         verdicts: vec![],
         inputs: texts.map(|(name, text)| (name.clone(), sha256(text.as_bytes()))).collect(),
         files: Manifest::list(tree),

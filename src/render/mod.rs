@@ -56,6 +56,7 @@ pub fn render(stack: &Stack) -> Result<Rendered, Error> {
     for (kind, files) in [
         (ServiceKind::Prometheus, prometheus::render(stack)?),
         (ServiceKind::Alertmanager, alertmanager::render(stack)?),
+        (ServiceKind::Relay, relay::render(stack)?),
     ] {
         tree.extend(files.files);
         if let Some(service) = stack.service_of(kind) {
@@ -85,6 +86,7 @@ pub fn render(stack: &Stack) -> Result<Rendered, Error> {
             Some(ServiceKind::Prometheus) => "prometheus/".to_owned(),
             Some(ServiceKind::Alertmanager) => "alertmanager/".to_owned(),
             Some(ServiceKind::Grafana) => "grafana/".to_owned(),
+            Some(ServiceKind::Relay) => "relay/".to_owned(),
             _ => script::wrapper_file(&name),
         };
         services.insert(name, ServiceFiles { definition, reads: vec![folder], command });

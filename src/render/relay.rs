@@ -21,8 +21,14 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::Error;
+use super::prometheus::Rendered;
+use crate::bundle::Tree;
 use crate::profile::settings::{Budget, Place, PluginLimits, Use};
+use crate::profile::text::Text;
 use crate::profile::units::Duration;
+use crate::stack::resolve::{CONTROL as CONTROL_SECRET, secret, token_of};
+use crate::stack::{Relayed, Route, SecretGrant, Stack};
 
 /// The version of the format.
 pub const VERSION: u32 = 1;
@@ -32,6 +38,15 @@ pub const FILE: &str = "relay/relay.json";
 
 /// The secret file with the token of the control endpoints.
 pub const CONTROL: &str = "control-token";
+
+/// Requests of a plugin that say nothing themselves.
+const TIMEOUT: Duration = Duration::seconds(10);
+
+/// Alertmanager's own, where no route says it.
+const GROUP_INTERVAL: Duration = Duration::seconds(300);
+
+/// No attempt of Alertmanager is shorter.
+const SHORTEST: Duration = Duration::seconds(10);
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -79,4 +94,57 @@ pub struct Grant {
     pub r#use: Use,
     /// Where in a request it may stand.
     pub places: Vec<Place>,
+}
+
+/// A plugin's component in a bundle, relative to [`FILE`].
+pub fn component(plugin: &str) -> String {
+    format!("plugins/{plugin}.wasm")
+}
+
+/// The file, and the secret files that it names; nothing, where the stack has no relay. The
+/// components are whoever's that has read them.
+pub fn render(stack: &Stack) -> Result<Rendered, Error> {
+    if stack.relay().is_none() {
+        return Ok(Rendered::default());
+    }
+    let mut secret_files = BTreeMap::from([(CONTROL.to_owned(), secret(CONTROL_SECRET.to_owned()))]);
+    let channels = stack.relayed.iter();
+    let channels = channels.map(|(name, r)| (name.clone(), channel(stack, name, r, &mut secret_files)));
+    let relay = Relay { version: VERSION, profile: stack.name.clone(), channels: channels.collect() };
+    let mut files = Tree::new();
+    files.insert(FILE, serde_json::to_string_pretty(&relay)? + "\n");
+    Ok(Rendered { files, secret_files })
+}
+
+fn channel(stack: &Stack, name: &str, relayed: &Relayed, files: &mut BTreeMap<String, Text>) -> Channel {
+    let token = format!("{name}.token");
+    files.insert(token.clone(), secret(token_of(name)));
+    let endpoint = |(name, endpoint): (&String, &crate::stack::Endpoint)| {
+        let timeout = endpoint.timeout.unwrap_or(TIMEOUT);
+        (name.clone(), Endpoint { url: endpoint.url.clone(), private: endpoint.private, timeout })
+    };
+    let mut grant = |(slot, grant): (&String, &SecretGrant)| {
+        let file = format!("{name}.grant.{slot}");
+        files.insert(file.clone(), grant.secret.clone());
+        let places = grant.place.as_slice().to_vec();
+        (slot.clone(), Grant { file, endpoint: grant.endpoint.clone(), r#use: grant.r#use, places })
+    };
+    Channel {
+        plugin: component(&relayed.plugin),
+        sha256: relayed.sha256.clone(),
+        limits: relayed.limits.clone(),
+        settings: serde_json::Value::Object(relayed.settings.clone()),
+        token,
+        deadline: deadline(&stack.route, name, GROUP_INTERVAL).unwrap_or(GROUP_INTERVAL).max(SHORTEST),
+        budget: relayed.budget,
+        endpoints: relayed.endpoints.iter().map(endpoint).collect(),
+        grants: relayed.grants.iter().map(&mut grant).collect(),
+    }
+}
+
+/// The shortest `group_interval` of the routes that lead to a channel.
+fn deadline(route: &Route, channel: &str, outer: Duration) -> Option<Duration> {
+    let own = route.group_interval.unwrap_or(outer);
+    let below = route.routes.iter().filter_map(|child| deadline(child, channel, own));
+    below.chain((route.receiver == channel).then_some(own)).min()
 }

@@ -32,6 +32,7 @@ pub use env::Environment;
 pub use hand_over::{Change, Changes, Error, HandOver, wipe};
 pub use history::{SecretGeneration, Source, history, last, outstanding, sync, taken_up};
 pub use leaks::leaks;
+pub use place::handed_over;
 pub use resolve::{M501, Resolved, Value, resolve};
 
 pub static CODES: &[&Code] =

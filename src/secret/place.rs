@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
 
+use super::Secret;
 use super::hand_over::{Error, at};
 use crate::bundle::listing::hex;
 
@@ -24,6 +25,12 @@ const IN_MEMORY: [i64; 2] = [0x0102_1994, 0x8584_58f6];
 /// Where the secrets of a profile are, whether or not they are there.
 pub(super) fn of(state: &Path, profile: &str) -> PathBuf {
     state.join("secrets").join(profile)
+}
+
+/// A value that was handed over to a service; `None` where it is not there or not ours to read.
+pub fn handed_over(state: &Path, profile: &str, service: &str, file: &str) -> Option<Secret> {
+    let file = of(state, profile).join(service).join(file);
+    std::fs::read_to_string(file).ok().map(Secret::new)
 }
 
 /// Makes the directory of a profile. One that is there is kept, wherever it is; a link that

@@ -22,8 +22,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::diagnostic::{Path, Place};
 pub use crate::profile::settings::{
-    BasicAuth, Health, ImagePolicy, Limits, Network, PanelType, Query, Relabel, Runtime, Scheme, ServiceKind,
-    Step, TimeInterval,
+    BasicAuth, Budget, Endpoint, Health, ImagePolicy, Limits, Network, PanelType, PluginLimits, Query,
+    Relabel, Runtime, Scheme, SecretGrant, ServiceKind, Step, TimeInterval,
 };
 use crate::profile::text::Text;
 use crate::profile::units::{Duration, Threshold};
@@ -60,6 +60,8 @@ pub struct Stack {
     pub groups: Vec<Group>,
     pub alertmanager: Alertmanager,
     pub receivers: BTreeMap<String, Receiver>,
+    /// What the relay delivers, by channel.
+    pub relayed: BTreeMap<String, Relayed>,
     pub route: Route,
     pub inhibitions: BTreeMap<String, Inhibition>,
     pub intervals: BTreeMap<String, TimeInterval>,
@@ -296,6 +298,23 @@ pub struct Integration {
     pub kind: String,
     pub options: BTreeMap<String, Value>,
     /// `channels.NAME.KIND` or `channels.NAME.KIND[N]`
+    pub at: Path,
+}
+
+/// A channel that a plugin delivers, through the relay.
+#[derive(Debug, Clone)]
+pub struct Relayed {
+    /// The plugin's name.
+    pub plugin: String,
+    /// SHA-256 of its file; empty until it is known.
+    pub sha256: String,
+    pub limits: PluginLimits,
+    /// As the profile gives them; complete once the plugin was asked.
+    pub settings: serde_json::Map<String, serde_json::Value>,
+    pub endpoints: BTreeMap<String, Endpoint>,
+    pub grants: BTreeMap<String, SecretGrant>,
+    pub budget: Option<Budget>,
+    /// `channels.NAME.plugin`
     pub at: Path,
 }
 

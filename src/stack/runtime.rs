@@ -52,9 +52,11 @@ impl Runtime {
             (Runtime::Process, ..) => None,
             (Runtime::Compose, _, Some(user)) => Some(user.clone()),
             // The users of the official images: nobody, and Grafana's own.
-            (Runtime::Compose, ServiceKind::Prometheus | ServiceKind::Alertmanager, None) => {
-                Some("65534".into())
-            }
+            (
+                Runtime::Compose,
+                ServiceKind::Prometheus | ServiceKind::Alertmanager | ServiceKind::Relay,
+                None,
+            ) => Some("65534".into()),
             (Runtime::Compose, ServiceKind::Grafana, None) => Some("472".into()),
             (Runtime::Compose, ServiceKind::Exporter, None) => None,
         }

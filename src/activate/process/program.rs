@@ -17,9 +17,12 @@ pub(super) fn find(program: &str, path: &str, directory: &Path) -> Option<PathBu
     if program.contains('/') {
         return Some(directory.join(program)).filter(|file| is_executable(file));
     }
-    std::env::split_paths(path)
-        .map(|folder| directory.join(folder).join(program))
-        .find(|file| is_executable(file))
+    // The relay is this very program, of this version, and need not be on PATH.
+    let own = std::env::current_exe().ok().filter(|own| own.file_name() == Some(program.as_ref()));
+    own.or_else(|| {
+        let folders = std::env::split_paths(path);
+        folders.map(|folder| directory.join(folder).join(program)).find(|file| is_executable(file))
+    })
 }
 
 fn is_executable(file: &Path) -> bool {

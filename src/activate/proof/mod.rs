@@ -10,6 +10,7 @@ mod health;
 mod metrics;
 mod model;
 mod prometheus;
+mod relay;
 mod rules;
 mod targets;
 
@@ -123,6 +124,7 @@ pub struct Seen {
     prometheus: Option<Result<prometheus::Seen, String>>,
     alertmanager: Option<Result<alertmanager::Seen, String>>,
     grafana: Option<Result<grafana::Seen, String>>,
+    relay: Option<Result<relay::Seen, String>>,
 }
 
 /// Everything that a check may look at.
@@ -277,6 +279,7 @@ impl<R: Runtime + ?Sized> Prover<'_, R> {
         let mut checks = vec![];
         prometheus::check(&look, &mut checks);
         alertmanager::check(&look, &mut checks);
+        relay::check(&look, &mut checks);
         Report { checks }.wrong().map(|check| check.service.clone()).collect()
     }
 
@@ -309,11 +312,16 @@ impl<R: Runtime + ?Sized> Prover<'_, R> {
             let service = bundle.service_of(ServiceKind::Grafana).map(|(name, _)| name).unwrap_or_default();
             grafana::Seen::read(client, address, bundle, self.state, service)
         };
+        let relay = |address: &str| {
+            let service = bundle.service_of(ServiceKind::Relay).map(|(name, _)| name).unwrap_or_default();
+            relay::Seen::read(client, address, bundle, self.state, service)
+        };
         Ok(Seen {
             prometheus: self.ask(bundle, ServiceKind::Prometheus, |a| prometheus::Seen::read(client, a))?,
             alertmanager: self
                 .ask(bundle, ServiceKind::Alertmanager, |a| alertmanager::Seen::read(client, a))?,
             grafana: self.ask(bundle, ServiceKind::Grafana, grafana)?,
+            relay: self.ask(bundle, ServiceKind::Relay, relay)?,
         })
     }
 
@@ -363,6 +371,7 @@ fn checks(look: &Look<'_>) -> Vec<Check> {
     prometheus::check(look, &mut asked);
     alertmanager::check(look, &mut asked);
     grafana::check(look, &mut asked);
+    relay::check(look, &mut asked);
     targets::check(look, &mut asked);
     for name in look.reloaded {
         if look.kind(name) == Some(ServiceKind::Exporter) {

@@ -12,7 +12,7 @@ use crate::profile::units::{Bytes, Duration};
 pub struct Service {
     #[schemars(extend("x-enable" = true))]
     pub enable: Option<bool>,
-    /// What it is: `prometheus`, `alertmanager` and `grafana` get their configuration,
+    /// What it is: `prometheus`, `alertmanager`, `grafana` and `relay` get their configuration,
     /// arguments and health check from monprov.
     pub kind: ServiceKind,
     /// The container image, with its tag: `prom/prometheus:v3.14.0`.
@@ -60,6 +60,8 @@ pub enum ServiceKind {
     Prometheus,
     Alertmanager,
     Grafana,
+    /// `monprov relay`, which delivers through channel plugins.
+    Relay,
     #[default]
     Exporter,
 }

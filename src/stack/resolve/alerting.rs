@@ -47,6 +47,7 @@ impl Resolver<'_> {
                 _ => integrations.extend(integration(kind, node, at)),
             }
         }
+        integrations.extend(self.through_relay(name));
         Receiver { name: name.to_owned(), integrations, at }
     }
 
@@ -162,7 +163,7 @@ impl Resolver<'_> {
 }
 
 /// `None` for `enable` and other plain keys of a channel.
-fn integration(kind: &str, node: &Node, at: Path) -> Option<Integration> {
+pub fn integration(kind: &str, node: &Node, at: Path) -> Option<Integration> {
     let table = node.table()?;
     let options = table.entries.iter().filter(|(key, _)| *key != "enable");
     Some(Integration {

@@ -1,6 +1,7 @@
 //! Profile → [`Stack`]: defaults are filled in, references looked up, orders fixed.
 
 mod alerting;
+mod relay;
 mod rules;
 mod secrets;
 
@@ -14,6 +15,8 @@ use crate::profile::units::Duration;
 
 use super::*;
 
+pub use alerting::integration;
+pub use relay::{CONTROL, secret, token_of};
 pub use secrets::whole;
 
 /// The texts of the files that a profile names, read by the edge.
@@ -72,6 +75,7 @@ impl Resolver<'_> {
             groups,
             alertmanager: self.alertmanager(),
             receivers: settings.channels.keys().map(|n| (n.clone(), self.receiver(n))).collect(),
+            relayed: self.relayed(),
             route: self.root_route(),
             inhibitions: settings
                 .inhibitions
@@ -317,7 +321,9 @@ fn service(name: &str, service: &set::Service) -> Service {
         secret_files: service.secret_files.clone(),
         allow_env: service.allow_env,
         reload: match service.kind {
-            ServiceKind::Prometheus | ServiceKind::Alertmanager => Some("/-/reload".into()),
+            ServiceKind::Prometheus | ServiceKind::Alertmanager | ServiceKind::Relay => {
+                Some("/-/reload".into())
+            }
             _ => service.reload.clone(),
         },
         health: service.health.clone(),
@@ -326,7 +332,7 @@ fn service(name: &str, service: &set::Service) -> Service {
         volumes: service.volumes.clone(),
         after: service.after.clone(),
         required: service.required.unwrap_or(match service.kind {
-            ServiceKind::Prometheus | ServiceKind::Alertmanager => true,
+            ServiceKind::Prometheus | ServiceKind::Alertmanager | ServiceKind::Relay => true,
             ServiceKind::Grafana | ServiceKind::Exporter => false,
         }),
         catalog: service.catalog.clone(),

@@ -20,10 +20,11 @@ impl Resolver<'_> {
                 let at = if several { at.join(index) } else { at.clone() };
                 sources.extend(self.source(&at, source));
             }
-            if self.profile.secrets.contains(name) {
+            if self.profile.secrets.contains(name) || self.is_token(name) {
                 used.insert(name.clone(), sources);
             }
         }
+        self.tokens(&mut used);
         let vault = self.vault();
         let lies_there = |source: &SecretSource| matches!(source.origin, Origin::Vault(_));
         let needed = used.values().flatten().any(lies_there);
