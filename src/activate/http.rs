@@ -54,6 +54,11 @@ impl Client {
         self.send(self.client.post(url).bearer_auth(token))
     }
 
+    pub fn post_json(&self, url: &str, body: &serde_json::Value) -> Result<Answer, String> {
+        let request = self.client.post(url).header("Content-Type", "application/json");
+        self.send(request.body(body.to_string()))
+    }
+
     pub fn get_with(&self, url: &str, token: &str) -> Result<Answer, String> {
         self.send(self.client.get(url).bearer_auth(token))
     }

@@ -38,7 +38,7 @@ pub enum Error {
 }
 
 /// What is to be activated.
-#[derive(Debug)]
+#[expect(missing_debug_implementations, reason = "a closure")]
 pub struct Request<'a> {
     pub bundle: &'a Bundle,
     /// The values of its secrets; without them, services keep those that they have.
@@ -47,7 +47,12 @@ pub struct Request<'a> {
     pub rollback: Option<Rollback>,
     /// What fails the proof runs on, for somebody who watches and mends it (`up`).
     pub stay: bool,
+    /// What else has to hold once the services are proved; what does not, where it fails.
+    pub also: Option<&'a Also<'a>>,
 }
+
+/// A proof beyond that of the services.
+pub type Also<'a> = dyn Fn(&mut Say<'_>) -> Result<(), Vec<String>> + 'a;
 
 /// What came of it.
 #[derive(Debug)]
@@ -209,7 +214,11 @@ impl Activator<'_> {
         (self.say)("plan", &outlook.plan.to_string());
         let from = outlook.current.as_ref().map_or("nothing".to_owned(), |c| c.number.to_string());
         let to = format!("generation {from} → {}", generation.number);
-        let done = self.take(&way, &before, Some(&to));
+        let done = self.take(&way, &before, Some(&to)).and_then(|report| {
+            let also = request.also.map_or(Ok(()), |also| also(&mut *self.say));
+            // It may be the network, or the service at its other end.
+            also.map(|()| report).map_err(|why| Trouble { why, blames_bundle: false })
+        });
         let done = done.and_then(|report| Ok((self.lock.succeed(generation.clone())?, report)));
         match done {
             Ok((generation, report)) => {

@@ -22,6 +22,9 @@ use crate::profile::units;
 use crate::project::Project;
 use crate::store::{Attempt, Busy, Generation, NO_RUNTIME, ProfileLock, Rollback, Store, StorePath};
 
+/// How long a canary of `--drill` may take, beyond what Alertmanager waits for its group.
+const DRILL: Duration = Duration::from_secs(60);
+
 #[derive(Debug, Args)]
 pub(super) struct Activate {
     /// A store path, its name or the beginning of it
@@ -51,6 +54,9 @@ pub(super) struct How {
     /// Also a bundle that is marked as failed, or that a rollback left
     #[arg(long)]
     pub(super) force: bool,
+    /// Also prove that every receiver that is new or another can deliver: see `monprov drill`
+    #[arg(long)]
+    drill: bool,
     /// Fail instead of waiting while another run changes the profile
     #[arg(long)]
     no_wait: bool,
@@ -95,7 +101,8 @@ impl How {
         announce(lock, bundle, output);
         let message = self.message.as_deref();
         let deadline = Duration::from_millis(self.deadline.0);
-        let change = Change { bundle, rollback, message, force: self.force, stay: false, deadline };
+        let drill = self.drill.then_some(DRILL);
+        let change = Change { bundle, rollback, message, force: self.force, stay: false, drill, deadline };
         if self.dry_run {
             let outlook = engine::outlook(project, lock, &change, options)?;
             return Ok(would(&outlook, output));

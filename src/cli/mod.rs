@@ -7,6 +7,7 @@ mod changes;
 mod check;
 mod diff;
 mod down;
+mod drill;
 mod explain;
 mod gc;
 mod generations;
@@ -115,6 +116,7 @@ enum Verb {
     Gc(gc::Gc),
     Unit(unit::Unit),
     Observe(observe::Observe),
+    Drill(drill::Drill),
     /// Pin, list, inspect and try plugins
     Plugin(plugin::Plugin),
     /// Explain a code (M104) or where a value of a profile comes from
@@ -232,6 +234,7 @@ fn dispatch(arguments: &Arguments, output: &mut Output) -> Result<ExitCode, Fail
         Verb::Gc(verb) => verb.run(&project()?, output),
         Verb::Unit(verb) => verb.run(&project()?, output),
         Verb::Observe(verb) => verb.run(&project()?, output),
+        Verb::Drill(verb) => verb.run(&project()?, output),
         Verb::Plugin(verb) => verb.run(project, output),
         Verb::CompilePlugin => {
             Ok(if crate::compiled::child()? { ExitCode::SUCCESS } else { ExitCode::from(exit::FAILED) })

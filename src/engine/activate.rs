@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::{Failure, Options, Report, resolve_secrets};
+use super::{Failure, Options, Report, drill, resolve_secrets};
 use crate::activate::compose::Compose;
 use crate::activate::interrupted::{Side, Undone};
 use crate::activate::process::ProcessRuntime;
@@ -29,6 +29,8 @@ pub struct Change<'a> {
     pub force: bool,
     /// See [`Request::stay`].
     pub stay: bool,
+    /// A canary has to reach every receiver that is new or another: how long it may take.
+    pub drill: Option<Duration>,
     /// No service is waited for longer than this.
     pub deadline: Duration,
 }
@@ -53,12 +55,19 @@ pub fn activate(
         );
         say("project", &text);
     }
+    let before = lock.store().live(lock.profile())?;
+    let store = lock.store().clone();
+    let drilled = |say: &mut Say<'_>| match change.drill {
+        None => Ok(()),
+        Some(timeout) => drill::changed(&store, before.as_ref(), &bundle, &*runtime, timeout, say),
+    };
     let request = Request {
         bundle: &bundle,
         secrets: secrets.as_ref(),
         message: change.message,
         rollback: change.rollback,
         stay: change.stay,
+        also: Some(&drilled),
     };
     let mut activator =
         Activator { lock, runtime: &*runtime, resolve: &resolve, deadline: change.deadline, say };
@@ -150,7 +159,7 @@ fn resolve_again(project: &Project, manifest: &Manifest, options: &Options) -> R
 }
 
 /// The runtime that a bundle was built for.
-fn runtime(store: &Store, bundle: &Bundle) -> Result<Box<dyn Runtime>, Failure> {
+pub(super) fn runtime(store: &Store, bundle: &Bundle) -> Result<Box<dyn Runtime>, Failure> {
     match bundle.manifest.runtime.as_str() {
         "compose" => Ok(Box::new(Compose::new(store.directory(), projects(store, bundle)?)?)),
         "process" => Ok(Box::new(ProcessRuntime::new(store.directory(), &bundle.manifest.profile))),

@@ -65,7 +65,14 @@ pub fn start(
     Client::new(&project.state, bundle.name().name())
         .check(&process::processes(&Bundle::open(bundle.clone())?)?)?;
     let mut lock = Store::open(&project.state)?.lock_profile(bundle.name().name(), Busy::Refuse)?;
-    let change =
-        Change { bundle, rollback: None, message: None, force: true, stay: true, deadline: DEADLINE };
+    let change = Change {
+        bundle,
+        rollback: None,
+        message: None,
+        force: true,
+        stay: true,
+        drill: None,
+        deadline: DEADLINE,
+    };
     activate(project, &mut lock, &change, options, say)
 }

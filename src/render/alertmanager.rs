@@ -13,7 +13,9 @@ use serde_saphyr::{Commented, FlowSeq};
 use crate::bundle::Tree;
 use crate::diagnostic::Path;
 use crate::profile::text::Text;
-use crate::stack::{Inhibition, Integration, Receiver, Route, ServiceKind, Stack, TimeInterval, Value};
+use crate::stack::{
+    Inhibition, Integration, Matcher, Receiver, Route, ServiceKind, Stack, TimeInterval, Value, canary,
+};
 
 use super::integrations::{Form, KINDS, Kind, Opt};
 use super::prometheus::Rendered;
@@ -120,7 +122,7 @@ struct RouteConfig<'a> {
     #[serde(rename = "continue", skip_serializing_if = "std::ops::Not::not")]
     r#continue: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
-    group_by: Option<FlowSeq<&'a [String]>>,
+    group_by: Option<FlowSeq<Vec<&'a str>>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     group_wait: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -136,11 +138,14 @@ struct RouteConfig<'a> {
 }
 
 fn route(route: &Route) -> RouteConfig<'_> {
+    // Alertmanager's own default, which groups by nothing.
+    let none = route.name.is_empty().then_some([].as_slice());
+    let group_by = route.group_by.as_deref().or(none);
     RouteConfig {
         receiver: Commented(&route.receiver, route.at.to_string()),
         matchers: route.matchers.iter().map(ToString::to_string).collect(),
         r#continue: route.r#continue,
-        group_by: route.group_by.as_deref().map(FlowSeq),
+        group_by: group_by.map(|labels| FlowSeq(grouped(labels))),
         group_wait: route.group_wait.map(|d| d.to_string()),
         group_interval: route.group_interval.map(|d| d.to_string()),
         repeat_interval: route.repeat_interval.map(|d| d.to_string()),
@@ -148,6 +153,16 @@ fn route(route: &Route) -> RouteConfig<'_> {
         active_time_intervals: list(&route.active_during),
         routes: route.routes.iter().map(self::route).collect(),
     }
+}
+
+/// So that the canaries of a drill are groups of their own. No other alert has the label, so
+/// nothing changes for those; `...` groups by all labels as it is.
+fn grouped(labels: &[String]) -> Vec<&str> {
+    let mut all: Vec<&str> = labels.iter().map(String::as_str).collect();
+    if !all.contains(&"...") {
+        all.push(canary::LABEL);
+    }
+    all
 }
 
 fn list(items: &[String]) -> Option<FlowSeq<&[String]>> {
@@ -168,9 +183,12 @@ struct InhibitRule<'a> {
 }
 
 fn inhibit_rule(inhibition: &Inhibition) -> InhibitRule<'_> {
+    // A drill mutes nothing and is not muted.
+    let real = Matcher::equal(canary::LABEL, "").to_string();
+    let matchers = |all: &[Matcher]| all.iter().map(ToString::to_string).chain([real.clone()]).collect();
     InhibitRule {
-        source_matchers: inhibition.source.iter().map(ToString::to_string).collect(),
-        target_matchers: inhibition.target.iter().map(ToString::to_string).collect(),
+        source_matchers: matchers(&inhibition.source),
+        target_matchers: matchers(&inhibition.target),
         equal: list(&inhibition.equal),
     }
 }

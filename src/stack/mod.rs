@@ -2,6 +2,7 @@
 //! renderers write. No option is left open, no reference dangles, nothing depends on the
 //! layer that it came from; places are kept as profile paths for messages only.
 
+pub mod canary;
 pub mod change;
 pub mod matcher;
 pub mod re2;
@@ -271,7 +272,7 @@ pub struct Alertmanager {
     pub at: Path,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Smtp {
     pub smarthost: Option<String>,
     pub from: Option<String>,
@@ -282,7 +283,7 @@ pub struct Smtp {
 }
 
 /// A receiver; its integrations stand in a fixed order (by kind, then as written).
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Receiver {
     pub name: String,
     pub integrations: Vec<Integration>,
@@ -292,7 +293,7 @@ pub struct Receiver {
 
 /// One way of a receiver to send. Options are named as the profile names them; `render`
 /// knows what Alertmanager calls them and since which version it has them.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Integration {
     /// `email`, `webhook`, `slack`, `wechat`, …
     pub kind: String,
@@ -302,7 +303,7 @@ pub struct Integration {
 }
 
 /// A channel that a plugin delivers, through the relay.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Relayed {
     /// The plugin's name.
     pub plugin: String,

@@ -77,7 +77,7 @@ pub struct PluginChannel {
 }
 
 /// A service that a channel plugin may send requests to.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Deserialize, JsonSchema, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct Endpoint {
     /// Scheme, host, port and the beginning of the path: `https://oapi.dingtalk.com/robot/send`.
@@ -90,7 +90,7 @@ pub struct Endpoint {
 }
 
 /// A secret that a channel plugin's requests may carry. The plugin itself never sees it.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Deserialize, JsonSchema, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct SecretGrant {
     /// `${secret.NAME}`
@@ -130,7 +130,7 @@ pub struct Budget {
 }
 
 /// One of a thing, or a list of it.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema, PartialEq)]
 #[serde(untagged)]
 pub enum OneOrMany<T> {
     One(T),
