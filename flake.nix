@@ -16,7 +16,25 @@
       cargo = builtins.fromTOML (builtins.readFile ./Cargo.toml);
     in
     {
-      packages = forEachSystem (pkgs: {
+      packages = forEachSystem (pkgs: rec {
+        # The relay as a container: nix build .#image && docker load < result
+        image = pkgs.dockerTools.buildLayeredImage {
+          name = "monprov/monprov";
+          tag = cargo.package.version;
+          # A shell and wget for the health check, and whom TLS trusts.
+          contents = [
+            default
+            pkgs.busybox
+            pkgs.cacert
+          ];
+          fakeRootCommands = "install -d -o 65534 -g 65534 -m 0700 var/lib/monprov";
+          config = {
+            Entrypoint = [ "/bin/monprov" ];
+            User = "65534:65534";
+            Volumes."/var/lib/monprov" = { };
+            Env = [ "SSL_CERT_FILE=/etc/ssl/certs/ca-bundle.crt" ];
+          };
+        };
         default = pkgs.rustPlatform.buildRustPackage {
           pname = cargo.package.name;
           version = cargo.package.version;

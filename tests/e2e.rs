@@ -12,26 +12,30 @@ use serde_json::Value;
 
 use crate::support::daemon::free_port;
 use crate::support::parts::{
-    Mail, MailSink, PrometheusApi, Redis, Worker, celery_exporter_program, send_tasks,
+    Mail, MailSink, PrometheusApi, Redis, Robots, Worker, celery_exporter_program, send_tasks,
 };
 use crate::support::project::{PATH, Project};
 use crate::support::up::Up;
 use crate::support::{GENEROUS, http, wait_for};
 
-const ALERTS: [&str; 7] = [
+const ALERTS: [&str; 10] = [
     "CeleryRedisConnectionFailed",
     "CeleryTasksBurnCritical",
     "CeleryTasksBurnWarning",
     "CeleryWorkerDown",
+    "ChannelRejects",
+    "ChannelStuck",
     "HighCeleryQueueLength",
     "HighCeleryTaskExecutionTime",
     "HighCeleryTaskFailureRate",
+    "RelayDown",
 ];
 
 #[test]
 fn reference_stack_watches_a_real_celery() {
     let mut redis = Redis::start();
     let mail = MailSink::start();
+    let robots = Robots::start();
     let alpha = Worker::start(&redis, "alpha", &["celery"]);
     let mut beta = Worker::start(&redis, "beta", &["bulk"]);
 
@@ -43,7 +47,7 @@ fn reference_stack_watches_a_real_celery() {
     ];
     let project = Project::reference()
         .file("profiles/e2e.toml", include_str!("e2e/e2e.toml"))
-        .file("profiles/here.toml", ports.layer())
+        .file("profiles/here.toml", ports.layer() + &robots.layer())
         .env("REDIS_ADDRESS", &format!("127.0.0.1:{}", redis.port))
         .env("REDIS_PASSWORD", secrets[0].1)
         .env("SMTP_PASSWORD", secrets[1].1)
@@ -55,6 +59,7 @@ fn reference_stack_watches_a_real_celery() {
         .env("ALERT_EMAIL_CRITICAL", "critical@example.com")
         .env("ALERT_EMAIL_WARNING", "warning@example.com")
         .env("ALERT_EMAIL_CELERY", "celery@example.com");
+    let project = Robots::SECRETS.iter().fold(project, |project, (name, value)| project.env(name, value));
     let built = project.command(["build", "e2e", "--oracle", "require"]).output().unwrap();
     assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
     let bundle = String::from_utf8(built.stdout).unwrap();
@@ -63,7 +68,7 @@ fn reference_stack_watches_a_real_celery() {
     celery_exporter_program(project.root());
     let path = format!("{}:{PATH}", project.root().display());
     let up = Up::of("e2e", project.env("PATH", &path), &[]);
-    for service in ["alertmanager", "celery-exporter", "prometheus", "redis-exporter"] {
+    for service in ["alertmanager", "celery-exporter", "prometheus", "redis-exporter", "relay"] {
         up.until(service, State::Healthy);
     }
     up.until("grafana", State::Missing);
@@ -72,7 +77,7 @@ fn reference_stack_watches_a_real_celery() {
     // Every target is up, and exactly the profile's five rules and the plugin's two are there.
     wait_for(GENEROUS, "state in which every target is up", || {
         let up = prometheus.query("up");
-        (up.len() == 4 && up.iter().all(|(_, value)| *value == 1.0)).then_some(())
+        (up.len() == 5 && up.iter().all(|(_, value)| *value == 1.0)).then_some(())
     });
     let rules = prometheus.get("rules");
     let groups = rules["groups"].as_array().unwrap();
@@ -82,7 +87,8 @@ fn reference_stack_watches_a_real_celery() {
         .map(|r| r["name"].as_str().unwrap())
         .collect();
     assert_eq!(names, BTreeSet::from(ALERTS));
-    assert_eq!((&groups[0]["name"], &groups[1]["name"]), (&"celery_alerts".into(), &"plugin-slo".into()));
+    let groups_named: Vec<&str> = groups.iter().map(|group| group["name"].as_str().unwrap()).collect();
+    assert_eq!(groups_named, ["celery_alerts", "plugin-slo", "relay_alerts"]);
 
     // What rules and panels name is there once tasks have run, and every panel has an answer.
     send_tasks(&redis, "succeed", 5, "celery", &[]);
@@ -121,6 +127,26 @@ fn reference_stack_watches_a_real_celery() {
     let down = prometheus.firing().into_iter().filter(|(name, _)| name == "CeleryWorkerDown").count();
     assert_eq!(down, 1, "only one worker is down");
 
+    // Robots that check signatures and codes of their own hear of it through the relay.
+    for service in ["dingtalk", "wecom", "feishu", "telegram", "hook"] {
+        robots.until_told(service, "Celery worker beta is offline");
+    }
+
+    // A drill meanwhile reaches everybody, and delays or mutes nothing real.
+    let drill = up.project.run("drill e2e --json").succeeds();
+    let held: Value = serde_json::from_str(&drill.stdout).unwrap();
+    let verdict = |receiver: &str| {
+        let outcomes = held["outcomes"].as_array().unwrap();
+        outcomes.iter().find(|outcome| outcome["receiver"] == receiver).map(|o| o["verdict"].clone())
+    };
+    for channel in ["dingtalk", "wecom", "feishu", "telegram", "hook"] {
+        assert_eq!(verdict(channel), Some("delivered".into()), "{held:#}");
+    }
+    for channel in ["celery", "critical", "default", "warning"] {
+        assert_eq!(verdict(channel), Some("handed_over".into()), "{held:#}");
+    }
+    robots.until_told("dingtalk", "DRILL");
+
     // Everyone whom the severity or the component concerns gets a mail, and nobody else.
     let to = |address: &str, text: &str| {
         wait_for(GENEROUS, &format!("mail to {address} about {text}"), || {
@@ -137,6 +163,10 @@ fn reference_stack_watches_a_real_celery() {
         (Some("monitoring"), Some(secrets[1].1))
     );
     let strayed = |mail: &Mail| {
+        // A drill goes to everybody.
+        if mail.subject.contains("MonprovDrill") {
+            return false;
+        }
         mail.to == ["default@example.com"]
             || (mail.to == ["warning@example.com"] && mail.body.contains("Celery worker beta"))
             || (mail.to == ["critical@example.com"] && mail.body.contains("Queue bulk holds"))
@@ -154,6 +184,7 @@ fn reference_stack_watches_a_real_celery() {
 
 /// The ports of the stack's services in this run.
 struct Ports {
+    relay: u16,
     prometheus: u16,
     alertmanager: u16,
     grafana: u16,
@@ -164,6 +195,7 @@ struct Ports {
 impl Ports {
     fn free() -> Ports {
         Ports {
+            relay: free_port(),
             prometheus: free_port(),
             alertmanager: free_port(),
             grafana: free_port(),
@@ -173,9 +205,10 @@ impl Ports {
     }
 
     fn layer(&self) -> String {
-        let Ports { prometheus, alertmanager, grafana, celery_exporter, redis_exporter } = self;
+        let Ports { relay, prometheus, alertmanager, grafana, celery_exporter, redis_exporter } = self;
         format!(
             "[services]\n\
+             relay = {{ port = {relay}, publish = {relay} }}\n\
              prometheus = {{ port = {prometheus}, publish = {prometheus} }}\n\
              alertmanager = {{ port = {alertmanager}, publish = {alertmanager} }}\n\
              grafana = {{ port = {grafana}, publish = {grafana} }}\n\

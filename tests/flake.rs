@@ -51,7 +51,11 @@ fn flake_evaluates_on_every_system() {
     for system in ["x86_64-linux", "aarch64-linux", "x86_64-darwin", "aarch64-darwin"] {
         assert_eq!(shown["packages"][system]["default"]["name"], name);
         assert_eq!(shown["devShells"][system]["default"]["type"], "derivation");
+        assert_eq!(shown["packages"][system]["image"]["type"], "derivation");
     }
+    let image = "#packages.x86_64-linux.image.contents";
+    let contents = nix(&folder, &["eval", "--apply", "map (package: package.name)"], image);
+    assert_eq!(contents, json!([name, "busybox", "cacert"]));
 
     let shell = "#devShells.x86_64-linux.default.packages";
     let tools = nix(&folder, &["eval", "--apply", "map (package: package.name)"], shell);

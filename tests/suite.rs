@@ -24,6 +24,7 @@ mod catalogs;
 mod check;
 mod crash;
 mod diff;
+mod drill;
 mod e2e;
 mod flake;
 mod gc;

@@ -39,6 +39,7 @@ pub fn empty(name: &str, runtime: Runtime) -> Stack {
             },
             at: Path::new(["alertmanager"]),
         },
+        relayed: BTreeMap::new(),
         receivers: BTreeMap::new(),
         route: Route {
             name: String::new(),

@@ -375,3 +375,77 @@ impl WebhookSink {
         received(self.folder.path())
     }
 }
+
+/// DingTalk, WeCom, Feishu, Telegram and a webhook, as strict as the real ones.
+#[derive(Debug)]
+pub struct Robots {
+    _daemon: Daemon,
+    pub port: u16,
+    folder: TempDir,
+}
+
+/// What a robot was asked.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Asked {
+    /// `dingtalk`, `wecom`, `feishu`, `telegram` or `hook`.
+    pub service: String,
+    pub taken: bool,
+    pub answer: Value,
+    pub body: String,
+}
+
+impl Robots {
+    /// The secrets of all robots, by the variable that the reference stack reads them from.
+    pub const SECRETS: [(&str, &str); 7] = [
+        ("DINGTALK_TOKEN", "dingtalk-token-canary+/="),
+        ("DINGTALK_SIGN", "SECdingtalk-sign-canary"),
+        ("WECOM_KEY", "wecom-key-canary-693a91f6"),
+        ("FEISHU_TOKEN", "feishu-token-canary-7c1d"),
+        ("FEISHU_SIGN", "feishu-sign-canary"),
+        ("TELEGRAM_TOKEN", "110201543:telegram-canary"),
+        ("HOOK_TOKEN", "hook-token-canary"),
+    ];
+
+    pub fn start() -> Robots {
+        let (port, folder) = (free_port(), folder());
+        let mut command = Command::new(program("python3"));
+        command.arg(script("robots.py")).arg(port.to_string()).arg(folder.path()).envs(Robots::SECRETS);
+        let mut daemon = Daemon::start("robots", folder.path(), &command);
+        daemon.until(|| accepts(port));
+        Robots { _daemon: daemon, port, folder }
+    }
+
+    /// A layer that switches the channels of the reference stack on and sends them here.
+    pub fn layer(&self) -> String {
+        let at = |channel: &str, endpoint: &str, path: &str| {
+            format!(
+                "[channels.{channel}]\nenable = true\n\
+                 [channels.{channel}.plugin.endpoints.{endpoint}]\n\
+                 url = \"http://127.0.0.1:{}{path}\"\nprivate = true\n\
+                 [routes.{channel}]\nenable = true\n",
+                self.port
+            )
+        };
+        [
+            at("dingtalk", "robot", "/robot/send"),
+            at("wecom", "robot", "/cgi-bin/webhook/send"),
+            at("feishu", "bot", "/open-apis/bot/v2/hook"),
+            at("telegram", "api", ""),
+            at("hook", "hook", "/hook"),
+            "[vars]\nTELEGRAM_CHAT = { default = \"@ops\" }\n".to_owned(),
+        ]
+        .concat()
+    }
+
+    pub fn asked(&self) -> Vec<Asked> {
+        received(self.folder.path())
+    }
+
+    /// What a robot took that says this.
+    #[track_caller]
+    pub fn until_told(&self, service: &str, text: &str) -> Asked {
+        wait_for(GENEROUS, &format!("message of {service} about {text}: {:?}", self.asked()), || {
+            self.asked().into_iter().find(|asked| asked.service == service && asked.taken && asked.body.contains(text))
+        })
+    }
+}

@@ -31,6 +31,8 @@
       legacyPackages = lib.genAttrs [ "x86_64-linux" "aarch64-linux" "x86_64-darwin" "aarch64-darwin" ] (
         system:
         lib.genAttrs [
+          "busybox"
+          "cacert"
           "cargo"
           "clippy"
           "grafana"
@@ -44,6 +46,15 @@
           prometheus = package system "prometheus" { cli = package system "promtool" { }; };
           mkShell =
             { packages }: package system "shell" { inherit packages; };
+          dockerTools.buildLayeredImage =
+            {
+              name,
+              tag,
+              contents,
+              fakeRootCommands,
+              config,
+            }:
+            package system "image-${tag}" { inherit contents config; };
           rustPlatform.buildRustPackage =
             {
               pname,

@@ -1,0 +1,3 @@
+//! Fire drills: which canaries there are, and what a drill says of a stack that runs.
+
+mod canaries;
