@@ -22,9 +22,6 @@ use crate::profile::units;
 use crate::project::Project;
 use crate::store::{Attempt, Busy, Generation, NO_RUNTIME, ProfileLock, Rollback, Store, StorePath};
 
-/// How long a canary of `--drill` may take, beyond what Alertmanager waits for its group.
-const DRILL: Duration = Duration::from_secs(60);
-
 #[derive(Debug, Args)]
 pub(super) struct Activate {
     /// A store path, its name or the beginning of it
@@ -57,6 +54,9 @@ pub(super) struct How {
     /// Also prove that every receiver that is new or another can deliver: see `monprov drill`
     #[arg(long)]
     drill: bool,
+    /// How long a canary of `--drill` may take, beyond the `group_wait` of its route
+    #[arg(long, value_name = "DURATION", default_value = "1m", requires = "drill")]
+    drill_timeout: units::Duration,
     /// Fail instead of waiting while another run changes the profile
     #[arg(long)]
     no_wait: bool,
@@ -101,7 +101,7 @@ impl How {
         announce(lock, bundle, output);
         let message = self.message.as_deref();
         let deadline = Duration::from_millis(self.deadline.0);
-        let drill = self.drill.then_some(DRILL);
+        let drill = self.drill.then(|| Duration::from_millis(self.drill_timeout.0));
         let change = Change { bundle, rollback, message, force: self.force, stay: false, drill, deadline };
         if self.dry_run {
             let outlook = engine::outlook(project, lock, &change, options)?;

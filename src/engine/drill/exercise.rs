@@ -54,8 +54,15 @@ struct Seen {
     groups: BTreeMap<String, usize>,
 }
 
-/// Notifications by integration, and how many failed.
-type Counters = BTreeMap<String, (f64, f64)>;
+/// Requests of an integration that were answered, and how many of them failed.
+#[derive(Debug, Clone, Copy, Default)]
+struct Count {
+    all: f64,
+    failed: f64,
+}
+
+/// By integration.
+type Counters = BTreeMap<String, Count>;
 
 impl Exercise<'_> {
     pub(super) fn run(&self, timeout: Duration, say: &mut dyn FnMut(&str, &str)) -> Result<Held, Failure> {
@@ -204,25 +211,23 @@ impl Exercise<'_> {
     /// apart.
     fn handed_over(&self, kind: &str, seen: &Seen, before: &Counters, now: &Counters) -> (Verdict, String) {
         let of = |counters: &Counters| counters.get(kind).copied().unwrap_or_default();
-        let ((sent_before, failed_before), (sent_now, failed_now)) = (of(before), of(now));
-        let (sent, failed) = (sent_now - sent_before, failed_now - failed_before);
+        let (before, now) = (of(before), of(now));
+        let failed = now.failed - before.failed;
+        let sent = now.all - before.all - failed;
         let integrations = |name: &String| {
             let receiver = self.stack.receivers.get(name);
             receiver.map_or(0, |r| r.integrations.iter().filter(|i| i.kind == *kind).count())
         };
         let wanted: usize = seen.groups.iter().map(|(name, groups)| groups * integrations(name)).sum();
+        if wanted > 0 && sent >= wanted as f64 {
+            let what = "without an error; that it arrived only a reader can say";
+            return (Verdict::HandedOver, format!("Alertmanager sent {wanted} by {kind} {what}"));
+        }
+        let mut text = format!("Alertmanager has sent {sent} of {wanted} by {kind}");
         if failed > 0.0 {
-            let text = format!(
-                "Alertmanager could not send: {failed} of its notifications failed; its log says why"
-            );
-            return (Verdict::Stopped, text);
+            text += &format!("; {failed} attempts failed, and its log says why");
         }
-        if wanted == 0 || sent < wanted as f64 {
-            return (Verdict::Stopped, format!("Alertmanager has sent {sent} of {wanted} notifications"));
-        }
-        let text =
-            format!("Alertmanager sent {wanted} without an error; that they arrived only a reader can say");
-        (Verdict::HandedOver, text)
+        (Verdict::Stopped, text)
     }
 
     /// What the relay says of a channel's canaries.
@@ -257,21 +262,22 @@ impl Exercise<'_> {
         (Verdict::Stopped, format!("{delivered} of {all} delivered; {why}"))
     }
 
+    /// Requests are counted once they have an answer, notifications when they begin.
     fn counters(&self) -> anyhow::Result<Counters> {
         let text = self.get("/metrics")?;
         let mut all = Counters::new();
         for line in text.lines() {
-            let failed = line.starts_with("alertmanager_notifications_failed_total{");
-            if !failed && !line.starts_with("alertmanager_notifications_total{") {
+            let failed = line.starts_with("alertmanager_notification_requests_failed_total{");
+            if !failed && !line.starts_with("alertmanager_notification_requests_total{") {
                 continue;
             }
             let Some((series, value)) = line.rsplit_once(' ') else { continue };
             let Some((_, rest)) = series.split_once("integration=\"") else { continue };
             let kind = rest.split('"').next().unwrap_or_default().to_owned();
             let value: f64 = value.parse().unwrap_or_default();
-            let counter = all.entry(kind).or_default();
-            // Since 0.26 failures are counted by reason.
-            if failed { counter.1 += value } else { counter.0 += value }
+            let count = all.entry(kind).or_default();
+            // A feature of newer versions adds the receiver's name.
+            *(if failed { &mut count.failed } else { &mut count.all }) += value;
         }
         Ok(all)
     }
