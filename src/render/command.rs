@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 
 use crate::profile::text::{Piece, Text};
+use crate::render::relay;
 use crate::stack::{Runtime, Service, ServiceKind, Stack, Uptake};
 
 /// Secret files by service and file name, as far as configuration files name them.
@@ -160,7 +161,7 @@ fn alertmanager_flags(stack: &Stack, service: &Service, data: Option<&str>) -> V
 fn relay_flags(stack: &Stack, service: &Service, data: Option<&str>) -> Vec<Flag> {
     let secrets = stack.runtime.secret_path(&stack.name, &service.name, "");
     let mut flags = vec![
-        ("config", Some(stack.runtime.bundle_path(&stack.name, super::relay::FILE))),
+        ("config", Some(stack.runtime.bundle_path(&stack.name, relay::FILE))),
         ("secrets", Some(secrets.trim_end_matches('/').to_owned())),
         ("data", data.map(str::to_owned)),
         ("listen", listen(stack.runtime, service)),
