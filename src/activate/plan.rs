@@ -180,6 +180,7 @@ mod tests {
             services: services.iter().map(service).collect(),
             plugins: BTreeMap::new(),
             changes: vec![],
+            receivers: BTreeMap::new(),
             verdicts: vec![],
             inputs: BTreeMap::new(),
             files: files.iter().map(|(path, sha256)| ((*path).to_owned(), file(sha256))).collect(),

@@ -296,13 +296,13 @@ impl Seen {
     fn look(&mut self, exercise: &Exercise<'_>) -> anyhow::Result<()> {
         let alerts = exercise.json("/api/v2/alerts")?;
         for alert in alerts.as_array().into_iter().flatten() {
-            let Some(fingerprint) = alert["fingerprint"].as_str() else { continue };
-            for receiver in alert["receivers"].as_array().into_iter().flatten() {
-                if let Some(name) = receiver["name"].as_str() {
+            let Some(fingerprint) = alert.get("fingerprint").and_then(Json::as_str) else { continue };
+            for receiver in list(alert, "receivers") {
+                if let Some(name) = receiver.get("name").and_then(Json::as_str) {
                     self.routed.entry(name.to_owned()).or_default().insert(fingerprint.to_owned());
                 }
             }
-            match why_mute(&alert["status"]) {
+            match alert.get("status").and_then(why_mute) {
                 Some(why) => drop(self.mute.insert(fingerprint.to_owned(), why)),
                 None => drop(self.mute.remove(fingerprint)),
             }
@@ -310,7 +310,7 @@ impl Seen {
         let groups = exercise.json("/api/v2/alerts/groups")?;
         let mut count: BTreeMap<String, usize> = BTreeMap::new();
         for group in groups.as_array().into_iter().flatten() {
-            if let Some(name) = group["receiver"]["name"].as_str() {
+            if let Some(name) = group.pointer("/receiver/name").and_then(Json::as_str) {
                 *count.entry(name.to_owned()).or_default() += 1;
             }
         }
@@ -322,12 +322,13 @@ impl Seen {
     }
 }
 
+fn list<'a>(object: &'a Json, key: &str) -> impl Iterator<Item = &'a Json> {
+    object.get(key).and_then(Json::as_array).into_iter().flatten()
+}
+
 fn why_mute(status: &Json) -> Option<String> {
-    let list = |key: &str| -> Vec<&str> {
-        status[key].as_array().into_iter().flatten().filter_map(Json::as_str).collect()
-    };
     let named = |key: &str, what: &str| {
-        let by = list(key);
+        let by: Vec<&str> = list(status, key).filter_map(Json::as_str).collect();
         (!by.is_empty()).then(|| format!("Alertmanager keeps it back: {what} {}", by.join(", ")))
     };
     named("silencedBy", "silenced by")

@@ -53,6 +53,7 @@ pub(super) fn deliver(linked: &Linked, given: Delivery<'_>) -> Returned<channel:
     })
 }
 
+#[expect(clippy::ptr_arg, reason = "what the bindings take")]
 pub(super) fn judge(
     linked: &Linked,
     settings: &String,

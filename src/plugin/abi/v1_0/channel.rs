@@ -20,6 +20,7 @@ pub(in super::super) fn deliver(linked: &Linked, given: Delivery<'_>) -> Returne
     Ok(answer.map(returned))
 }
 
+#[expect(clippy::ptr_arg, reason = "what the bindings take")]
 pub(in super::super) fn judge(
     linked: &Linked,
     settings: &String,
