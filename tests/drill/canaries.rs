@@ -96,10 +96,7 @@ fn a_receiver_that_none_reaches_gets_one_of_its_own() {
         channel = "night"
         "#;
     let found = canaries(&with(&more), "7", &["dba".into(), "night".into()]);
-    assert_eq!(
-        shown(&found),
-        ["site=ams team=dba → dba", "alertname=Backup site=ams team=dba → night"]
-    );
+    assert_eq!(shown(&found), ["site=ams team=dba → dba", "alertname=Backup site=ams team=dba → night"]);
     assert!(found.unreached.is_empty());
 }
 
@@ -127,7 +124,8 @@ fn a_receiver_that_nothing_reaches_is_said() {
 
 #[test]
 fn only_the_receivers_that_are_asked_for() {
-    let more = channel("pager") + "[routes.pager]\nmatch = { severity = \"critical\" }\nchannel = \"pager\"\n";
+    let more =
+        channel("pager") + "[routes.pager]\nmatch = { severity = \"critical\" }\nchannel = \"pager\"\n";
     let found = canaries(&with(&more), "7", &["pager".into()]);
     assert_eq!(shown(&found), ["component=queue severity=critical → pager"]);
     let all = canaries(&with(&more), "7", &[]);

@@ -445,7 +445,9 @@ impl Robots {
     #[track_caller]
     pub fn until_told(&self, service: &str, text: &str) -> Asked {
         wait_for(GENEROUS, &format!("message of {service} about {text}: {:?}", self.asked()), || {
-            self.asked().into_iter().find(|asked| asked.service == service && asked.taken && asked.body.contains(text))
+            self.asked()
+                .into_iter()
+                .find(|asked| asked.service == service && asked.taken && asked.body.contains(text))
         })
     }
 }
