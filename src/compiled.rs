@@ -1,4 +1,5 @@
-//! Compiled code of plugins: made once in a process of its own, and kept in the state folder.
+//! Compiled code of plugins: made once in a process of its own, and kept in the state folder,
+//! and beside it what each plugin said of itself.
 //!
 //! Code is trusted when it is loaded, so it is taken only from a folder and a file that belong
 //! to the user who runs this and that nobody else can write. Its name is a digest over the
@@ -10,6 +11,7 @@
 
 use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fs::File;
 use std::io::{ErrorKind, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -21,7 +23,9 @@ use std::time::Duration;
 use anyhow::Context;
 
 use crate::bundle::manifest::sha256;
-use crate::plugin::{Failure, component};
+use crate::plugin::component::{self, Code, Engines};
+use crate::plugin::{Failure, Known};
+use crate::project::{Binary, engine_identity};
 use crate::store::At as _;
 
 /// The verb of this program that compiles: for itself alone.
@@ -31,15 +35,16 @@ pub(crate) const VERB: &str = "compile-plugin";
 const MEMORY: u64 = 4 << 30;
 const SECONDS: u64 = 120;
 
-/// Where code lies in the state folder: `<digest of the file>-<digest of all else>.code`.
+/// Where code lies in the state folder: `<digest of the file>-<digest of all else>.code`, and
+/// `….<digest of what it was given>.known`.
 const FOLDER: &str = "plugins";
-const EXTENSION: &str = "code";
+const CODE: &str = "code";
+const KNOWN: &str = "known";
 /// What names start with until a file is whole.
 const UNFINISHED: &str = ".tmp-";
 
-/// A plugin's code, or what is wrong with the plugin.
-/// Plugins of one file share it.
-pub(crate) type Code = Result<Arc<Vec<u8>>, Failure>;
+/// A plugin's code, or what is wrong with the plugin. Plugins of one file share it.
+type Compiled = Result<Code, Failure>;
 
 /// Told which plugins are about to be compiled, which may take seconds. What it returns is
 /// dropped when that is done.
@@ -52,49 +57,101 @@ pub(crate) fn watch(watcher: Watcher) {
     let _ = WATCHER.set(watcher);
 }
 
-/// The code of plugins (name and file), in their order: kept, or made and kept. An error of
-/// the whole is the machine's.
-pub(crate) fn code(state: &Path, plugins: &[(&str, &[u8])]) -> anyhow::Result<Vec<Code>> {
-    let folder = private_folder(state)?;
-    let mine = version()?;
-    let paths: Vec<PathBuf> =
-        plugins.iter().map(|(_, file)| folder.join(name(&sha256(file), &mine))).collect();
-    let mut found: HashMap<&Path, Code> = HashMap::new();
-    let mut missing: BTreeMap<&Path, (&str, &[u8])> = BTreeMap::new();
-    for (path, plugin) in paths.iter().zip(plugins) {
-        match read_own(path)? {
-            Some(code) => drop(found.insert(path, Ok(Arc::new(code)))),
-            None => drop(missing.insert(path, *plugin)),
+/// A plugin's file, by whatever name its user knows it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Wanted<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) file: &'a Binary,
+}
+
+/// The folder of compiled code, for this release.
+#[derive(Debug)]
+pub(crate) struct Shelf {
+    folder: PathBuf,
+    version: String,
+    pub(crate) engines: Engines,
+}
+
+impl Shelf {
+    pub(crate) fn open(state: &Path) -> anyhow::Result<Self> {
+        let mut engines = Engines::default();
+        Ok(Shelf { folder: private_folder(state)?, version: version(&mut engines)?, engines })
+    }
+
+    /// The code of plugins, in their order: kept, or made and kept. An error of the whole is
+    /// the machine's.
+    pub(crate) fn code(&self, plugins: &[Wanted<'_>]) -> anyhow::Result<Vec<Compiled>> {
+        let path = |plugin: &Wanted<'_>| {
+            self.folder.join(format!("{}.{CODE}", stem(&plugin.file.sha256, &self.version)))
+        };
+        let paths: Vec<PathBuf> = plugins.iter().map(path).collect();
+        let mut found: HashMap<&Path, Compiled> = HashMap::new();
+        let mut missing: BTreeMap<&Path, Wanted<'_>> = BTreeMap::new();
+        for (path, plugin) in paths.iter().zip(plugins) {
+            if found.contains_key(path.as_path()) {
+                continue;
+            }
+            match open_own(path)? {
+                Some(code) => drop(found.insert(path, Ok(Code::Kept(Arc::new(code.into()))))),
+                None => drop(missing.insert(path, *plugin)),
+            }
         }
+        if !missing.is_empty() {
+            let names: Vec<&str> = missing.values().map(|plugin| plugin.name).collect();
+            let _shown = WATCHER.get().map(|watcher| watcher(&names));
+            let jobs: Vec<(&Path, &Binary)> =
+                missing.into_iter().map(|(path, plugin)| (path, plugin.file)).collect();
+            found.extend(compile_all(&self.folder, &jobs)?);
+        }
+        let code =
+            |path: &PathBuf| found.get(path.as_path()).cloned().context("code that was just made is gone");
+        paths.iter().map(code).collect()
     }
-    if !missing.is_empty() {
-        let names: Vec<&str> = missing.values().map(|(name, _)| *name).collect();
-        let _shown = WATCHER.get().map(|watcher| watcher(&names));
-        let jobs: Vec<(&Path, &[u8])> = missing.into_iter().map(|(path, (_, file))| (path, file)).collect();
-        found.extend(compile_all(&folder, &jobs)?);
+
+    /// What a plugin said when it was given the same before, to the same release.
+    pub(crate) fn known(&self, sha256: &str, given: &str) -> Option<Known> {
+        // Whatever is wrong with it: it is asked again.
+        let mut file = open_own(&self.known_path(sha256, given)).ok()??;
+        let mut text = vec![];
+        file.read_to_end(&mut text).ok()?;
+        serde_json::from_slice(&text).ok()
     }
-    let code = |path: &PathBuf| found.get(path.as_path()).cloned().context("code that was just made is gone");
-    paths.iter().map(code).collect()
+
+    pub(crate) fn keep_known(&self, sha256: &str, given: &str, known: &Known) -> anyhow::Result<()> {
+        let path = self.known_path(sha256, given);
+        keep(&self.folder, &path, &serde_json::to_vec(known)?)
+    }
+
+    fn known_path(&self, file: &str, given: &str) -> PathBuf {
+        let given = sha256(format!("{}\0{given}", engine_identity()).as_bytes());
+        let given: String = given.chars().take(16).collect();
+        self.folder.join(format!("{}.{given}.{KNOWN}", stem(file, &self.version)))
+    }
 }
 
 /// What everything but the file that decides about code is called in names of code.
-fn version() -> anyhow::Result<String> {
-    let version = component::code_version().map_err(|failure| anyhow::anyhow!("the compiler {failure}"))?;
+fn version(engines: &mut Engines) -> anyhow::Result<String> {
+    let version =
+        component::code_version(engines).map_err(|failure| anyhow::anyhow!("the compiler {failure}"))?;
     Ok(sha256(version.as_bytes()).chars().take(16).collect())
 }
 
-fn name(file: &str, version: &str) -> String {
-    format!("{file}-{version}.{EXTENSION}")
+fn stem(file: &str, version: &str) -> String {
+    format!("{file}-{version}")
 }
 
 /// Compiles side by side, as many at once as there are processors, and keeps what was made.
-fn compile_all<'p>(folder: &Path, jobs: &[(&'p Path, &[u8])]) -> anyhow::Result<Vec<(&'p Path, Code)>> {
+fn compile_all<'p>(folder: &Path, jobs: &[(&'p Path, &Binary)]) -> anyhow::Result<Vec<(&'p Path, Compiled)>> {
     let workers = std::thread::available_parallelism().map_or(1, usize::from).min(jobs.len());
     let next = AtomicUsize::new(0);
     let work = || {
         let mut made = vec![];
         while let Some((path, file)) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) {
-            made.push((*path, compile(file).and_then(|code| keep(folder, path, code))?));
+            let code = compile(&file.bytes()?)?;
+            if let Ok(code) = &code {
+                keep(folder, path, code)?;
+            }
+            made.push((*path, code.map(Code::from)));
         }
         anyhow::Ok(made)
     };
@@ -109,18 +166,16 @@ fn compile_all<'p>(folder: &Path, jobs: &[(&'p Path, &[u8])]) -> anyhow::Result<
     })
 }
 
-/// Puts code into the folder, whole or not at all.
-fn keep(folder: &Path, path: &Path, code: Code) -> anyhow::Result<Code> {
-    if let Ok(code) = &code {
-        let write = || -> std::io::Result<_> {
-            let mut kept = tempfile::Builder::new().prefix(UNFINISHED).tempfile_in(folder)?;
-            kept.write_all(code)?;
-            kept.as_file().sync_all()?;
-            kept.persist(path).map_err(|error| error.error)
-        };
-        write().at("write", path)?;
-    }
-    Ok(code)
+/// Puts a file into the folder, whole or not at all.
+fn keep(folder: &Path, path: &Path, content: &[u8]) -> anyhow::Result<()> {
+    let write = || -> std::io::Result<_> {
+        let mut kept = tempfile::Builder::new().prefix(UNFINISHED).tempfile_in(folder)?;
+        kept.write_all(content)?;
+        kept.as_file().sync_all()?;
+        kept.persist(path).map_err(|error| error.error)
+    };
+    write().at("write", path)?;
+    Ok(())
 }
 
 /// What [`collect`] removed, or would.
@@ -142,8 +197,8 @@ pub(crate) fn collect(state: &Path, files: &BTreeSet<&str>, dry_run: bool) -> an
     let needed: BTreeSet<String> = match files.is_empty() {
         true => BTreeSet::new(),
         false => {
-            let version = version()?;
-            files.iter().map(|file| name(file, &version)).collect()
+            let version = version(&mut Engines::default())?;
+            files.iter().map(|file| stem(file, &version)).collect()
         }
     };
     for entry in std::fs::read_dir(&folder).with_context(|| folder.display().to_string())? {
@@ -154,10 +209,11 @@ pub(crate) fn collect(state: &Path, files: &BTreeSet<&str>, dry_run: bool) -> an
         let name = name.to_string_lossy();
         let unfinished = name.starts_with(UNFINISHED);
         let written = found.modified()?.elapsed().unwrap_or_default();
-        if needed.contains(&*name) || (unfinished && written < STALE) {
+        let of = name.split('.').next().unwrap_or_default();
+        if needed.contains(of) || (unfinished && written < STALE) {
             continue;
         }
-        removed.files += 1;
+        removed.files += usize::from(!name.ends_with(KNOWN));
         removed.bytes += found.len();
         if dry_run {
             continue;
@@ -196,9 +252,9 @@ fn is_own(found: &std::fs::Metadata) -> bool {
 }
 
 /// A file of our own; `None` where there is none.
-fn read_own(path: &Path) -> anyhow::Result<Option<Vec<u8>>> {
+fn open_own(path: &Path) -> anyhow::Result<Option<File>> {
     let no_link = i32::try_from(rustix::fs::OFlags::NOFOLLOW.bits()).unwrap_or_default();
-    let mut file = match std::fs::OpenOptions::new().read(true).custom_flags(no_link).open(path) {
+    let file = match std::fs::OpenOptions::new().read(true).custom_flags(no_link).open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error).with_context(|| path.display().to_string()),
@@ -210,13 +266,11 @@ fn read_own(path: &Path) -> anyhow::Result<Option<Vec<u8>>> {
         "{} is no file that only you can write: remove it, monprov makes it again",
         path.display()
     );
-    let mut code = vec![];
-    file.read_to_end(&mut code)?;
-    Ok(Some(code))
+    Ok(Some(file))
 }
 
 /// Compiles in a process of its own, which may be ended.
-fn compile(file: &[u8]) -> anyhow::Result<Code> {
+fn compile(file: &[u8]) -> anyhow::Result<Result<Vec<u8>, Failure>> {
     let program = std::env::current_exe().context("where this program lies")?;
     let mut child = Command::new(program)
         .arg(VERB)
@@ -232,7 +286,7 @@ fn compile(file: &[u8]) -> anyhow::Result<Code> {
     }
     let output = child.wait_with_output()?;
     if output.status.success() {
-        return Ok(Ok(Arc::new(output.stdout)));
+        return Ok(Ok(output.stdout));
     }
     // What was said last: the allocator may have complained before.
     let said = String::from_utf8_lossy(&output.stderr);

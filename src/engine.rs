@@ -19,14 +19,14 @@ use crate::check::catalog::Catalogs;
 use crate::diagnostic::{Code, Finding, Place, Severity, has_errors};
 use crate::diff::{Origins, Side};
 use crate::memo::{self, Inputs};
-use crate::observe::{Seen, Snapshot};
+use crate::observe::Snapshot;
 use crate::oracle::{self, Oracle};
 use crate::plugin;
 use crate::profile::codes::{M014, M015};
 use crate::profile::layers::Sources;
 use crate::profile::provenance::Map;
 use crate::profile::{self, Lookup, Profile};
-use crate::project::Project;
+use crate::project::{Binary, Project};
 use crate::render;
 use crate::secret::{self, Environment, Providers, Resolved};
 use crate::stack::change::Change;
@@ -101,7 +101,7 @@ pub struct Loaded {
     /// What was observed before, by the file's name; plugins alone get it.
     pub observed: Option<(String, Snapshot)>,
     /// The files of plugins, as they were pinned.
-    pub plugins: BTreeMap<String, plugins::File>,
+    pub plugins: BTreeMap<String, Binary>,
     pub report: Report,
 }
 
@@ -163,8 +163,18 @@ fn load_using(
     report.findings.extend(findings);
     report.sources.extend(files.rules.iter().cloned());
     report.sources.extend(files.dashboards.values().cloned());
-    let mut catalogs = BTreeMap::new();
-    for (place, name) in named_catalogs(&profile) {
+    let (catalogs, findings) = own_catalogs(project, &profile);
+    report.findings.extend(findings);
+    let (plugins, findings) = plugin_files(project, &profile)?;
+    report.findings.extend(findings);
+    let observed = observe::read(project, &profile, &mut report);
+    Ok(Loaded { profile, files, catalogs, observed, plugins, report })
+}
+
+/// The catalogues beside the profiles that a profile names, by name.
+fn own_catalogs(project: &Project, profile: &Profile) -> (BTreeMap<String, String>, Vec<Finding>) {
+    let (mut catalogs, mut findings) = (BTreeMap::new(), vec![]);
+    for (place, name) in named_catalogs(profile) {
         if Catalogs::is_builtin(&name) || catalogs.contains_key(&name) {
             continue;
         }
@@ -175,38 +185,11 @@ fn load_using(
             Err(why) => {
                 let note = format!("built-in catalogues: {}", Catalogs::builtin_names().join(", "));
                 let message = format!("no catalogue `{name}`: {why}");
-                report.findings.push(Finding::error(&M015, place, message).note(note));
+                findings.push(Finding::error(&M015, place, message).note(note));
             }
         }
     }
-    let (plugins, findings) = plugin_files(project, &profile)?;
-    report.findings.extend(findings);
-    let observed = observed(project, &profile, &mut report);
-    Ok(Loaded { profile, files, catalogs, observed, plugins, report })
-}
-
-/// Read where there is a plugin that it is for.
-fn observed(project: &Project, profile: &Profile, report: &mut Report) -> Option<(String, Snapshot)> {
-    if profile.settings.plugins.is_empty() {
-        return None;
-    }
-    let read = project.beside_if_there(&Snapshot::file(&profile.name)).transpose()?;
-    let (name, text) = match read {
-        Ok(read) => read,
-        Err(why) => {
-            report.findings.push(Finding::error(&M015, Place::Profile, why));
-            return None;
-        }
-    };
-    let snapshot = Snapshot::parse(&name, &text);
-    report.sources.push((name.clone(), text));
-    match snapshot {
-        Ok(snapshot) => Some((name, snapshot)),
-        Err(finding) => {
-            report.findings.push(*finding);
-            None
-        }
-    }
+    (catalogs, findings)
 }
 
 fn named_catalogs(profile: &Profile) -> Vec<(Place, String)> {
@@ -221,32 +204,30 @@ fn named_catalogs(profile: &Profile) -> Vec<(Place, String)> {
 /// Resolves, checks and renders what was read. Pure but for the oracle and secrets.
 pub fn evaluate(project: &Project, loaded: Loaded, options: &Options) -> Result<Evaluation, Failure> {
     let Loaded { profile, files, catalogs, observed, plugins: plugin_files, mut report } = loaded;
-    let (mut stack, findings) = resolve::resolve(&profile, &files);
-    report.findings.extend(findings);
-    // Without any, nothing of the host of plugins is touched.
-    let (plugins, findings) = match plugin_files.is_empty() {
-        true => Default::default(),
-        false => Plugins::load(project, &profile, &plugin_files)?,
-    };
-    report.findings.extend(findings);
-    let (catalogs, findings) = Catalogs::with_files(catalogs);
-    report.findings.extend(findings);
+    let read = || (resolve::resolve(&profile, &files), Catalogs::with_files(catalogs));
+    let state = project.state.as_path();
+    let load = || Plugins::load(state, &profile, &plugin_files);
+    let (read, plugins) = plugins::beside(&profile, load, read)?;
+    let (plugins, findings) = plugins?;
+    let ((mut stack, resolving), (catalogs, reading)) = read;
+    report.findings.extend(resolving.into_iter().chain(findings).chain(reading));
     if has_errors(&report.findings) {
         // What is missing here would only echo in the checks.
         return Err(Failure::Refused(Box::new(report)));
     }
-    let seen = seen(observed.as_ref(), &stack, &mut report);
+    let seen = observe::seen(observed.as_ref(), &stack, &mut report);
     let Ran { changes, said } = plugins.adjust(&profile, &seen, &mut stack);
     report.findings.extend(said.findings);
     let (receivers, said) = plugins.receivers(&plugin_files, &mut stack);
     report.findings.extend(said.findings);
-    report.findings.extend(check::all(&stack, &catalogs));
-    report.findings.extend(plugins.judge(&profile, &stack).findings);
-    let rendered = render::render(&stack)?;
+    let look = || (check::all(&stack, &catalogs), render::render(&stack));
+    let (judged, (checked, rendered)) = plugins.judge(&profile, &stack, look);
+    report.findings.extend(checked.into_iter().chain(judged.findings));
+    let rendered = rendered?;
     let mut tree = rendered.tree;
     if stack.relay().is_some() {
-        for (place, component) in plugins::relayed(&stack, &plugin_files) {
-            tree.insert(place, component.to_vec());
+        for (place, component) in plugins::relayed(&stack, &plugin_files)? {
+            tree.insert(place, component);
         }
     }
     let mut manifest = render::manifest(&profile, &stack, &files, &tree, &rendered.services);
@@ -273,13 +254,6 @@ pub fn evaluate(project: &Project, loaded: Loaded, options: &Options) -> Result<
     let name = StoreName::of(&tree.nar_hash()?, &profile.name)?;
     let plugins = plugins.iter().map(|plugin| plugin.name.clone()).collect();
     Ok(Evaluation { profile, stack, changes, plugins, tree, name, report, agree, resolved })
-}
-
-/// What plugins get of what was observed.
-fn seen(observed: Option<&(String, Snapshot)>, stack: &Stack, report: &mut Report) -> BTreeMap<String, Seen> {
-    let (seen, findings) = observed.map(|(_, snapshot)| snapshot.of(stack)).unwrap_or_default();
-    report.findings.extend(findings);
-    seen
 }
 
 /// Proves that every secret can be had and stands in no file.

@@ -1,10 +1,18 @@
 //! Where a project lies, and reading its files. Everything stays within the project's folder.
 #![expect(clippy::disallowed_methods, reason = "this is where profiles are read from disk")]
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::fs::File;
+use std::io::Read as _;
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
+use sha2::{Digest, Sha256};
+
+use crate::bundle::listing::hex;
+use crate::bundle::manifest::sha256;
 use crate::diagnostic::{Finding, Path as Setting, Place};
 use crate::profile::Profile;
 use crate::profile::codes::M015;
@@ -131,6 +139,13 @@ impl Project {
             .and_then(|(name, real)| read_bytes(&real, LARGEST_BINARY).map_err(|why| format!("{name} {why}")))
     }
 
+    /// The same where most often only its digest matters.
+    pub fn binary(&self, name: &str) -> Result<Binary, String> {
+        inside(name)?;
+        self.inner(&self.root.join(name))
+            .and_then(|(name, real)| Binary::open(&real).map_err(|why| format!("{name} {why}")))
+    }
+
     /// The same file's path on this machine.
     pub fn path(&self, name: &str) -> PathBuf {
         self.root.join(name)
@@ -144,7 +159,7 @@ impl Project {
 
     /// SHA-256 of a file as it is now, by its name for people.
     pub(crate) fn digest(&self, name: &str) -> Option<String> {
-        Some(crate::bundle::manifest::sha256(&self.bytes(name).ok()?))
+        Some(self.binary(name).ok()?.sha256)
     }
 
     fn matching(&self, pattern: &str) -> Result<Vec<PathBuf>, String> {
@@ -210,7 +225,65 @@ fn reason(error: &std::io::Error) -> String {
     }
 }
 
-fn read_bytes(path: &Path, limit: u64) -> Result<Vec<u8>, String> {
+/// A file that may be large, held against its digest and read as a whole only by who needs it.
+#[derive(Debug)]
+pub struct Binary {
+    pub sha256: String,
+    pub size: u64,
+    content: Content,
+}
+
+#[derive(Debug)]
+enum Content {
+    Here(Vec<u8>),
+    There(File),
+}
+
+impl Binary {
+    pub fn of(bytes: Vec<u8>) -> Self {
+        Binary { sha256: sha256(&bytes), size: bytes.len() as u64, content: Content::Here(bytes) }
+    }
+
+    fn open(path: &Path) -> Result<Self, String> {
+        regular(path, LARGEST_BINARY)?;
+        let read = || -> std::io::Result<Self> {
+            let mut file = File::open(path)?;
+            let mut sum = Sha256::new();
+            let mut piece = vec![0; 16 << 10];
+            let mut size = 0;
+            loop {
+                match file.read(&mut piece)? {
+                    0 => break,
+                    n => {
+                        sum.update(piece.get(..n).unwrap_or_default());
+                        size += n as u64;
+                    }
+                }
+            }
+            Ok(Binary { sha256: hex(&sum.finalize()), size, content: Content::There(file) })
+        };
+        read().map_err(|error| format!("can't be read: {}", reason(&error)))
+    }
+
+    /// The bytes that have the digest: a file that has been changed since is refused.
+    pub fn bytes(&self) -> anyhow::Result<Cow<'_, [u8]>> {
+        match &self.content {
+            Content::Here(bytes) => Ok(bytes.into()),
+            Content::There(file) => {
+                let mut bytes = vec![0; usize::try_from(self.size)?];
+                file.read_exact_at(&mut bytes, 0)?;
+                anyhow::ensure!(
+                    sha256(&bytes) == self.sha256,
+                    "a plugin's file was changed while it was read"
+                );
+                Ok(bytes.into())
+            }
+        }
+    }
+}
+
+/// Refuses what is no file, or a larger one.
+fn regular(path: &Path, limit: u64) -> Result<(), String> {
     let found = std::fs::metadata(path).map_err(|e| format!("can't be read: {}", reason(&e)))?;
     if !found.is_file() {
         return Err("is not a regular file".into());
@@ -218,6 +291,11 @@ fn read_bytes(path: &Path, limit: u64) -> Result<Vec<u8>, String> {
     if found.len() > limit {
         return Err(format!("is larger than {} MiB", limit >> 20));
     }
+    Ok(())
+}
+
+fn read_bytes(path: &Path, limit: u64) -> Result<Vec<u8>, String> {
+    regular(path, limit)?;
     std::fs::read(path).map_err(|e| format!("can't be read: {}", reason(&e)))
 }
 

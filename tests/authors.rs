@@ -45,9 +45,18 @@ severity = \"critical\"
 
 #[track_caller]
 fn denied(language: &str, source: &str, tried: &[&str]) -> String {
-    let project = plugin("denied", language, source);
+    let project = plugin("denied", language, source).env("HOME", "/somewhere");
+    if language == "rust" {
+        let manifest = std::fs::read_to_string(project.path("denied/Cargo.toml")).unwrap();
+        let with = "[dependencies]\nwit-bindgen = { version = \"0.61\", default-features = false, features = [\"macros\", \"realloc\"] }\n";
+        project.write("denied/Cargo.toml", manifest.replace("[dependencies]\n", with));
+    }
     project.run("plugin build denied").succeeds();
+    let again = outcome(&project, "denied", DENIED);
     let outcome = outcome(&project, "denied", DENIED);
+    for part in ["got", "printed"] {
+        assert_eq!(outcome[part], again[part], "what is not denied is the same each time");
+    }
     for tried in tried {
         assert!(outcome["got"].as_str().unwrap().contains(tried), "`{tried}` is not in {outcome:#}");
     }
@@ -55,16 +64,37 @@ fn denied(language: &str, source: &str, tried: &[&str]) -> String {
 }
 
 #[test]
-fn a_guest_in_rust_gets_nothing() {
-    let tried = ["file: denied", "write: denied", "environment: denied", "socket: denied"];
-    denied("rust", "tests/guests/denied/lib.rs", &tried);
+fn a_guest_in_rust_gets_nothing_and_is_told_what_to_use() {
+    let tried = [
+        "file: denied",
+        "write: denied",
+        "environment: denied",
+        "socket: denied",
+        "clock of WASI: 0 ",
+        "timer of WASI: 0 ",
+        "chance of WASI: 6d6f6e70726f766d",
+        "environment of WASI: 0 ",
+        "folders of WASI: 0 ",
+        "socket of WASI: ErrorCode { code: 1, name: \"access-denied\"",
+    ];
+    let printed = denied("rust", "tests/guests/denied/lib.rs", &tried);
+    for told in [
+        "it asked for the time",
+        "it looked for files",
+        "it read the environment",
+        "it asked for the network",
+    ] {
+        assert!(printed.contains(told), "{printed}");
+    }
 }
 
 #[test]
 fn a_guest_in_javascript_gets_nothing_and_is_told_about_the_clock() {
     let tried = [
         "clock: 0 ",
-        "chance: a number",
+        "date: 1970-01-01T00:00:00.000Z",
+        "chance: 0.",
+        "crypto: ReferenceError",
         "file: ReferenceError",
         "environment: ReferenceError",
         "socket: ReferenceError",
@@ -75,17 +105,21 @@ fn a_guest_in_javascript_gets_nothing_and_is_told_about_the_clock() {
 }
 
 #[test]
-fn a_guest_in_python_gets_nothing_and_is_told_about_the_clock() {
+fn a_guest_in_python_gets_nothing_and_is_told_what_to_use() {
     let tried = [
         "clock: 0.0",
         "chance: 6f6e7670",
         "file: FileNotFoundError",
         "write: FileNotFoundError",
         "environment: {}",
-        "socket: ",
+        "timer: 0.0",
+        "random: 0.",
+        "socket: PermissionError",
     ];
     let printed = denied("python", "tests/guests/denied/plugin.py", &tried);
-    assert!(printed.contains("it asked for the time"), "{printed}");
+    for told in ["it asked for the time", "it looked for files", "it asked for the network"] {
+        assert!(printed.contains(told), "{printed}");
+    }
 }
 
 /// Settings of `naming-policy`, and what is found, by the shipped plugin in Rust.

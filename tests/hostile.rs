@@ -191,7 +191,7 @@ fn a_thousand_damaged_plugins_crash_nothing() {
                 assert!(refused.contains("the compiler gave up"), "{kind}/{number} of {seed}: {refused}");
                 continue;
             };
-            match compiled.and_then(|code| plugin::inspect(&code, &small)) {
+            match compiled.and_then(|code| plugin::inspect(&code.into(), &small)) {
                 Ok(_) => sound += 1,
                 Err(failure) => {
                     let told = failure.to_string();

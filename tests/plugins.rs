@@ -201,7 +201,8 @@ fn code_that_no_pin_names_or_of_another_release_is_collected() {
     let project = project(&[("raise", "raise.wat", ""), ("fixed", "fixed.wat", "")]);
     let names = || {
         let folder = std::fs::read_dir(project.path(".monprov/plugins")).unwrap();
-        folder.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect::<Vec<_>>()
+        let names = folder.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        names.filter(|name| name.ends_with(".code")).collect::<Vec<_>>()
     };
     project.run(BUILD).succeeds();
     project.write("plugins/fixed.wasm", guests::threshold_plugin("add.wat"));
@@ -215,6 +216,37 @@ fn code_that_no_pin_names_or_of_another_release_is_collected() {
     project.run("gc").succeeds();
     assert_eq!(names().len(), 2, "{:?}", names());
     assert!(names().iter().any(|name| name.starts_with(&digest)), "{:?}", names());
+}
+
+/// What a plugin said is kept beside its code, by what it was given and by its limits.
+#[test]
+fn what_a_plugin_said_is_kept_and_taken_from_nobody_else() {
+    use std::os::unix::fs::PermissionsExt;
+    let project = project(&[("raise", "raise.wat", "")]);
+    let known = || {
+        let folder = std::fs::read_dir(project.path(".monprov/plugins")).unwrap();
+        let paths = folder.map(|entry| entry.unwrap().path());
+        paths.filter(|path| path.extension().is_some_and(|e| e == "known")).collect::<Vec<_>>()
+    };
+    let rebuild = || project.run(&format!("{BUILD} --rebuild")).succeeds().stdout;
+    let built = rebuild();
+    let [kept] = known().try_into().unwrap();
+    assert_eq!(rebuild(), built);
+    assert_eq!(known(), [kept.clone()]);
+    // One that others could write, or that is damaged, is no answer; the plugin is asked again.
+    let text = std::fs::read_to_string(&kept).unwrap();
+    std::fs::write(&kept, text.replace("\"settings\":\"", "\"settings\":\"nonsense")).unwrap();
+    std::fs::set_permissions(&kept, PermissionsExt::from_mode(0o666)).unwrap();
+    assert_eq!(rebuild(), built);
+    assert_eq!(std::fs::read_to_string(&kept).unwrap(), text);
+    std::fs::write(&kept, "{").unwrap();
+    assert_eq!(rebuild(), built);
+    // Another limit is another question.
+    let profile = std::fs::read_to_string(project.path("profiles/profile.toml")).unwrap();
+    let more = "file = \"plugins/raise.wasm\"\nlimits = { memory = \"8MiB\" }";
+    project.write("profiles/profile.toml", profile.replace("file = \"plugins/raise.wasm\"", more));
+    rebuild();
+    assert_eq!(known().len(), 2);
 }
 
 // -- what guests get --

@@ -179,6 +179,7 @@ mod tests {
             secrets: Default::default(),
             services: services.iter().map(service).collect(),
             plugins: BTreeMap::new(),
+            receivers: BTreeMap::new(),
             changes: vec![],
             receivers: BTreeMap::new(),
             verdicts: vec![],

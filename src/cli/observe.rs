@@ -115,10 +115,11 @@ impl Observe {
         for (id, why) in &snapshot.left_out {
             output.line("left out", &format!("{id}: {why}"));
         }
-        let longest = snapshot.alerts.values().map(|seen| seen.window_s).fold(0.0, f64::max);
-        if longest < self.window.as_secs_f64() * 0.95 && !snapshot.alerts.is_empty() {
-            let there = Duration((longest / 60.0).round() as u64 * 60_000);
-            output.line("found", &format!("there is data of {there}, not of {}", self.window));
+        let longest = snapshot.alerts.values().max_by(|a, b| a.window_s.total_cmp(&b.window_s));
+        if let Some(longest) = longest.filter(|seen| seen.window_s < self.window.as_secs_f64() * 0.95) {
+            let there = Duration((longest.window_s / 60.0).round() as u64 * 60_000);
+            let since = &longest.since;
+            output.line("found", &format!("there is data of {there}, since {since}, not of {}", self.window));
         }
         output.line(
             "observed",

@@ -35,19 +35,26 @@ impl Drop for Progress {
     }
 }
 
+/// That something is being done, and since when. `what` and `with` stand where the other lines
+/// of the summary have theirs.
+pub(super) fn spinner(what: &'static str, with: String, output: &Output) -> Progress {
+    let target = if output.watched() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+    let bar = ProgressBar::with_draw_target(None, target).with_prefix(what).with_message(with);
+    let bar = match ProgressStyle::with_template("{prefix:9} {msg} {spinner} {elapsed}") {
+        Ok(style) => bar.with_style(style),
+        Err(_) => bar,
+    };
+    bar.enable_steady_tick(Duration::from_millis(100));
+    Progress(bar)
+}
+
 /// Shows plugins that are compiled for the first time, to who watches.
 pub(super) fn show_compiling(output: &Output) {
     if !output.watched() {
         return;
     }
-    compiled::watch(Box::new(|names| {
-        let bar = ProgressBar::new_spinner().with_prefix("compiling");
-        let bar = bar.with_message(format!("{}, for the first time", names.join(", ")));
-        let bar = match ProgressStyle::with_template("{prefix:9} {msg} {spinner} {elapsed}") {
-            Ok(style) => bar.with_style(style),
-            Err(_) => bar,
-        };
-        bar.enable_steady_tick(Duration::from_millis(100));
-        Box::new(Progress(bar))
+    let output = output.clone();
+    compiled::watch(Box::new(move |names| {
+        Box::new(spinner("compiling", format!("{}, for the first time", names.join(", ")), &output))
     }));
 }

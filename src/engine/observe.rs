@@ -5,13 +5,16 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::Deserialize;
 
-use super::{Failure, Loaded};
+use super::{Failure, Loaded, Report};
 use crate::activate::http::{Client, MAX_SIZE};
-use crate::diagnostic::has_errors;
+use crate::diagnostic::{Finding, Place, has_errors};
 use crate::observe::distribution::{Rule, Sample, distribution};
 use crate::observe::{Seen, Snapshot, Wanted, wanted};
+use crate::profile::Profile;
+use crate::profile::codes::M015;
 use crate::profile::units::Duration;
-use crate::stack::resolve;
+use crate::project::Project;
+use crate::stack::{Stack, resolve};
 
 /// Prometheus gives no more values of a series at once.
 const AT_ONCE: i64 = 11_000;
@@ -56,7 +59,6 @@ pub fn observe(
     let version = prometheus.version()?;
     let now = prometheus.now()?;
     let from = now - question.window.as_secs_f64();
-    let time = |seconds: f64| Timestamp::from_second(seconds as i64).map(|time| time.to_string());
     let mut snapshot = Snapshot::new(&profile.name, version, time(from)?, time(now)?);
     snapshot.left_out = left_out;
     begun(wanted.len());
@@ -89,6 +91,48 @@ pub fn observe(
         .into());
     }
     Ok(snapshot)
+}
+
+fn time(seconds: f64) -> Result<String, jiff::Error> {
+    Ok(Timestamp::from_second(seconds as i64)?.to_string())
+}
+
+/// A profile's snapshot, read where there is a plugin that it is for.
+pub(super) fn read(project: &Project, profile: &Profile, report: &mut Report) -> Option<(String, Snapshot)> {
+    if profile.settings.plugins.is_empty() {
+        return None;
+    }
+    let read = project.beside_if_there(&Snapshot::file(&profile.name)).transpose()?;
+    let (name, text) = match read {
+        Ok(read) => read,
+        Err(why) => {
+            report.findings.push(Finding::error(&M015, Place::Profile, why));
+            return None;
+        }
+    };
+    let snapshot = Snapshot::parse(&name, &text);
+    report.sources.push((name.clone(), text));
+    match snapshot {
+        Ok(snapshot) => {
+            report.findings.extend(snapshot.strange_to(&name, &profile.name));
+            Some((name, snapshot))
+        }
+        Err(finding) => {
+            report.findings.push(*finding);
+            None
+        }
+    }
+}
+
+/// What plugins get of what was observed.
+pub(super) fn seen(
+    observed: Option<&(String, Snapshot)>,
+    stack: &Stack,
+    report: &mut Report,
+) -> BTreeMap<String, Seen> {
+    let (seen, findings) = observed.map(|(_, snapshot)| snapshot.of(stack)).unwrap_or_default();
+    report.findings.extend(findings);
+    seen
 }
 
 /// Why there is no answer.
@@ -240,15 +284,17 @@ impl Prometheus<'_> {
             }
             from = to + 1;
         }
-        let rule =
-            Rule { compares: wanted.compares, threshold: wanted.threshold, for_s: wanted.for_s, step_s };
+        let Wanted { compares, threshold, for_s, keep_firing_s, .. } = *wanted;
+        let rule = Rule { compares, threshold, for_s, keep_firing_s, step_s };
         let found = distribution(&series, &rule);
         Ok((found.samples > 0).then(|| Seen {
             expr: wanted.expr.clone(),
             fires: wanted.compares.side,
-            for_s: wanted.for_s,
+            for_s,
+            keep_firing_s,
             step_s,
-            window_s: found.steps as f64 * step_s,
+            since: time(found.first as f64 * step_s).unwrap_or_default(),
+            window_s: (found.last - found.first) as f64 * step_s,
             series: series.len() as u64,
             samples: found.samples,
             infinite: found.infinite,

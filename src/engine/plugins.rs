@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use anyhow::Context;
 
 use super::{Failure, Loaded, Report};
-use crate::bundle::manifest::{self, sha256};
-use crate::compiled;
+use crate::bundle::manifest;
+use crate::compiled::{self, Shelf, Wanted};
 use crate::diagnostic::{Finding, Path, Place, Severity, has_errors};
 use crate::observe::Seen;
 use crate::pins::{self, Pin, Pins};
@@ -17,20 +17,14 @@ use crate::plugin::{
 };
 use crate::profile::Profile;
 use crate::profile::codes::M015;
-use crate::project::Project;
+use crate::profile::settings;
+use crate::project::{Binary, Project};
 use crate::render::relay;
 use crate::stack::change::Change;
 use crate::stack::{Stack, resolve};
 
-/// A plugin's file as it was read.
-#[derive(Debug)]
-pub struct File {
-    pub bytes: Vec<u8>,
-    pub sha256: String,
-}
-
 /// Files by plugin, and what is wrong with others.
-pub type Files = (BTreeMap<String, File>, Vec<Finding>);
+pub type Files = (BTreeMap<String, Binary>, Vec<Finding>);
 
 /// The files of all plugins by plugin; those that are not as they were pinned are refused.
 pub fn files(project: &Project, profile: &Profile) -> anyhow::Result<Files> {
@@ -41,18 +35,18 @@ pub fn files(project: &Project, profile: &Profile) -> anyhow::Result<Files> {
     let pins = Pins::read(project)?;
     for (name, plugin) in &profile.settings.plugins {
         let place = Place::setting(Path::new(["plugins", name, "file"]));
-        let bytes = match project.bytes(&plugin.file) {
-            Ok(bytes) => bytes,
+        let file = match project.binary(&plugin.file) {
+            Ok(file) => file,
             Err(why) => {
                 let note = "plugins are named relative to the project, in which monprov.lock lies";
                 findings.push(Finding::error(&M015, place, why).note(note));
                 continue;
             }
         };
-        let sha256 = sha256(&bytes);
+        let sha256 = &file.sha256;
         match pins.plugins.get(&plugin.file) {
-            Some(pin) if pin.sha256 == sha256 => {
-                files.insert(name.clone(), File { bytes, sha256 });
+            Some(pin) if pin.sha256 == *sha256 => {
+                files.insert(name.clone(), file);
             }
             Some(pin) => findings.push(
                 Finding::error(&M701, place, format!("the plugin `{name}` is not the file that was pinned"))
@@ -81,6 +75,12 @@ pub(crate) fn pinned<'f>(
     files.map(|file| (file.clone(), pins.plugins.get(file).map(|pin| pin.sha256.clone()))).collect()
 }
 
+/// What decides about a plugin's word besides its code.
+fn given(plugin: &settings::Plugin) -> anyhow::Result<String> {
+    let settings = serde_json::to_string(&plugin.settings.0)?;
+    Ok(format!("{:?} {settings}", Limits::of(&plugin.limits)))
+}
+
 /// Plugins, ready to be called, in stages.
 #[derive(Debug, Default)]
 pub struct Plugins {
@@ -98,29 +98,46 @@ pub struct Ran {
 impl Plugins {
     /// Compiles, where that was not done yet, and asks each plugin who it is.
     pub fn load(
-        project: &Project,
+        state: &std::path::Path,
         profile: &Profile,
-        files: &BTreeMap<String, File>,
-    ) -> Result<(Self, Vec<Finding>), Failure> {
+        files: &BTreeMap<String, Binary>,
+    ) -> anyhow::Result<(Self, Vec<Finding>)> {
+        // Without any, nothing of their host is touched.
+        if files.is_empty() {
+            return Ok(Default::default());
+        }
         let (stages, mut findings) = order::stages(&profile.settings.plugins);
         let mut fitting = vec![];
         for (name, file) in files {
             let Some(settings) = profile.settings.plugins.get(name) else { continue };
-            match component::check_size(&file.bytes, &Limits::of(&settings.limits)) {
-                Ok(()) => fitting.push((name.as_str(), file.bytes.as_slice(), settings)),
+            match component::check_size(file.size, &Limits::of(&settings.limits)) {
+                Ok(()) => fitting.push((name.as_str(), file, settings)),
                 Err(failure) => findings.push(refusal(name, &failure)),
             }
         }
-        let named: Vec<_> = fitting.iter().map(|(name, file, _)| (*name, *file)).collect();
-        let mut ready = vec![];
-        for ((name, _, settings), code) in fitting.into_iter().zip(compiled::code(&project.state, &named)?) {
+        let mut shelf = Shelf::open(state)?;
+        let wanted: Vec<_> = fitting.iter().map(|(name, file, _)| Wanted { name, file }).collect();
+        let (mut ready, mut unknown) = (vec![], BTreeMap::new());
+        for ((name, file, settings), code) in fitting.into_iter().zip(shelf.code(&wanted)?) {
             match code {
-                Ok(code) => ready.push(Unloaded { name, code, settings }),
+                Ok(code) => {
+                    let given = given(settings)?;
+                    let known = shelf.known(&file.sha256, &given);
+                    if known.is_none() {
+                        unknown.insert(name, (&file.sha256, given));
+                    }
+                    ready.push(Unloaded { name, code, settings, known });
+                }
                 Err(failure) => findings.push(refusal(name, &failure)),
             }
         }
-        let (plugins, wrong) = plugin::load(ready);
+        let (plugins, wrong) = plugin::load(ready, &mut shelf.engines);
         findings.extend(wrong);
+        for plugin in &plugins {
+            if let Some((sha256, given)) = unknown.get(plugin.name.as_str()) {
+                shelf.keep_known(sha256, given, &plugin.known())?;
+            }
+        }
         let all = plugins.into_iter().map(|plugin| (plugin.name.clone(), plugin)).collect();
         Ok((Plugins { all, stages }, findings))
     }
@@ -149,7 +166,7 @@ impl Plugins {
     /// Lets the channel plugins say how each channel is delivered; the receivers that they made.
     pub fn receivers(
         &self,
-        files: &BTreeMap<String, File>,
+        files: &BTreeMap<String, Binary>,
         stack: &mut Stack,
     ) -> (BTreeMap<String, Receiver>, Said) {
         for relayed in stack.relayed.values_mut() {
@@ -158,13 +175,13 @@ impl Plugins {
         receivers::receivers(&self.all, stack)
     }
 
-    /// Lets the policy plugins judge the stack as it is now.
-    pub fn judge(&self, profile: &Profile, stack: &Stack) -> Said {
-        policy::judge(&self.iter().collect::<Vec<_>>(), profile, stack)
+    /// Lets the policy plugins judge the stack as it is now, while something else looks at it.
+    pub fn judge<T>(&self, profile: &Profile, stack: &Stack, beside: impl FnOnce() -> T) -> (Said, T) {
+        policy::judge(&self.iter().collect::<Vec<_>>(), profile, stack, beside)
     }
 
     /// What the manifest says about them.
-    pub fn listed(&self, files: &BTreeMap<String, File>) -> BTreeMap<String, manifest::Plugin> {
+    pub fn listed(&self, files: &BTreeMap<String, Binary>) -> BTreeMap<String, manifest::Plugin> {
         let entry = |(name, plugin): (&String, &Plugin)| {
             let sha256 = files.get(name).map(|file| file.sha256.clone()).unwrap_or_default();
             let worlds = plugin.info.worlds.iter().map(|world| world.name().to_owned()).collect();
@@ -175,13 +192,32 @@ impl Plugins {
 }
 
 /// The components that the relay of a stack reads, by their place in the bundle.
-pub fn relayed<'f>(stack: &Stack, files: &'f BTreeMap<String, File>) -> BTreeMap<String, &'f [u8]> {
+pub fn relayed(stack: &Stack, files: &BTreeMap<String, Binary>) -> anyhow::Result<BTreeMap<String, Vec<u8>>> {
     let folder = relay::FILE.rsplit_once('/').map_or("", |(folder, _)| folder);
     let used = stack.relayed.values().map(|relayed| &relayed.plugin);
     let file = |plugin: &String| {
-        Some((format!("{folder}/{}", relay::component(plugin)), files.get(plugin)?.bytes.as_slice()))
+        let place = format!("{folder}/{}", relay::component(plugin));
+        Some(files.get(plugin)?.bytes().map(|bytes| (place, bytes.into_owned())))
     };
     used.filter_map(file).collect()
+}
+
+/// Two things at once: what plugins do, on a thread of its own, and `other`. Where a profile has
+/// no plugins, there is no thread.
+pub(super) fn beside<P: Send, T>(
+    profile: &Profile,
+    plugins: impl FnOnce() -> P + Send,
+    other: impl FnOnce() -> T,
+) -> anyhow::Result<(T, P)> {
+    if profile.settings.plugins.is_empty() {
+        return Ok((other(), plugins()));
+    }
+    std::thread::scope(|scope| {
+        let plugins = std::thread::Builder::new().spawn_scoped(scope, plugins)?;
+        let other = other();
+        let plugins = plugins.join().map_err(|_| anyhow::anyhow!("the thread of the plugins ended"))?;
+        Ok((other, plugins))
+    })
 }
 
 /// What policy plugins found that stops nothing, as the manifest keeps it.
@@ -220,14 +256,14 @@ pub fn run(project: &Project, loaded: Loaded, only: Option<&str>) -> Result<Tria
     }
     let (mut stack, findings) = resolve::resolve(&profile, &files);
     report.findings.extend(findings);
-    let (plugins, findings) = Plugins::load(project, &profile, &plugin_files)?;
+    let (plugins, findings) = Plugins::load(&project.state, &profile, &plugin_files)?;
     report.findings.extend(findings);
     if has_errors(&report.findings) {
         return Err(Failure::Refused(Box::new(report)));
     }
-    let seen = super::seen(observed.as_ref(), &stack, &mut report);
+    let seen = super::observe::seen(observed.as_ref(), &stack, &mut report);
     let mut ran = plugins.adjust(&profile, &seen, &mut stack);
-    let judged = plugins.judge(&profile, &stack);
+    let (judged, ()) = plugins.judge(&profile, &stack, || ());
     report.findings.append(&mut ran.said.findings);
     report.findings.extend(judged.findings);
     ran.said.printed.extend(judged.printed);
@@ -241,10 +277,12 @@ pub fn run(project: &Project, loaded: Loaded, only: Option<&str>) -> Result<Tria
 pub fn inspect(state: &std::path::Path, name: &str, bytes: &[u8]) -> anyhow::Result<(Info, String)> {
     let limits = Limits::default();
     let why = |failure: plugin::Failure| anyhow::anyhow!("it {failure}; {}", failure.remedy("NAME"));
-    component::check_size(bytes, &limits).map_err(why)?;
-    let code = compiled::code(state, &[(name, bytes)])?.pop().context("no code was made")?;
+    component::check_size(bytes.len() as u64, &limits).map_err(why)?;
+    let file = Binary::of(bytes.to_vec());
+    let code =
+        Shelf::open(state)?.code(&[Wanted { name, file: &file }])?.pop().context("no code was made")?;
     let info = plugin::inspect(&code.map_err(why)?, &limits).map_err(why)?;
-    Ok((info, sha256(bytes)))
+    Ok((info, file.sha256))
 }
 
 /// Removes compiled code that no pin names.

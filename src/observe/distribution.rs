@@ -22,6 +22,7 @@ pub struct Rule {
     pub compares: Comparison,
     pub threshold: f64,
     pub for_s: f64,
+    pub keep_firing_s: f64,
     pub step_s: f64,
 }
 
@@ -45,15 +46,17 @@ pub struct Distribution {
     pub samples: u64,
     /// Values without end are no part of the quantiles.
     pub infinite: u64,
-    /// From the first to the last, in steps.
-    pub steps: i64,
+    /// The first and the last, in steps.
+    pub first: i64,
+    pub last: i64,
     pub max: Option<f64>,
     pub quantiles: Vec<(f64, f64)>,
     pub would_fire: Vec<Fired>,
 }
 
-/// Series are sorted by time. A step without a value is a gap: nothing fires there, and what was
-/// pending begins anew after it, as in Prometheus, which has already bridged what is short.
+/// Series are sorted by time. A step without a value is a gap: nothing fires there but what is
+/// kept firing, and what was pending begins anew after it, as in Prometheus, which has already
+/// bridged what is short.
 pub fn distribution<K>(series: &BTreeMap<K, Vec<Sample>>, rule: &Rule) -> Distribution {
     let all = || series.values().flatten();
     let mut values: Vec<f64> = all().map(|(_, value)| *value).filter(|value| value.is_finite()).collect();
@@ -66,16 +69,18 @@ pub fn distribution<K>(series: &BTreeMap<K, Vec<Sample>>, rule: &Rule) -> Distri
     let mut thresholds: Vec<f64> = tried.chain([rule.threshold]).collect();
     thresholds.sort_by(f64::total_cmp);
     thresholds.dedup();
-    let would_fire = thresholds.into_iter().map(|threshold| {
-        let current = threshold == rule.threshold;
-        Fired { current, ..fired(series, &Rule { threshold, ..*rule }) }
-    });
     let samples = all().count() as u64;
     let (first, last) = (all().map(|(at, _)| *at).min(), all().map(|(at, _)| *at).max());
+    let (first, last) = (first.unwrap_or_default(), last.unwrap_or_default());
+    let would_fire = thresholds.into_iter().map(|threshold| {
+        let current = threshold == rule.threshold;
+        Fired { current, ..fired(series, &Rule { threshold, ..*rule }, last) }
+    });
     Distribution {
         samples,
         infinite: samples - values.len() as u64,
-        steps: last.unwrap_or_default() - first.unwrap_or_default(),
+        first,
+        last,
         max: values.last().copied(),
         quantiles,
         would_fire: would_fire.collect(),
@@ -91,32 +96,39 @@ fn quantile(sorted: &[f64], q: f64) -> Option<f64> {
     Some(if low == high { low } else { low + (high - low) * (rank - rank.floor()) })
 }
 
-fn fired<K>(series: &BTreeMap<K, Vec<Sample>>, rule: &Rule) -> Fired {
-    let (mut times, mut steps) = (0, 0_u64);
+/// `end`: when the last look was, over all series.
+fn fired<K>(series: &BTreeMap<K, Vec<Sample>>, rule: &Rule, end: i64) -> Fired {
+    // What fires is kept so many looks that do not find it.
+    let kept = (rule.keep_firing_s / rule.step_s).ceil() as i64;
+    let (mut times, mut steps) = (0, 0_i64);
     for samples in series.values() {
-        let mut since: Option<i64> = None;
-        let mut firing = false;
-        let mut before = i64::MIN;
-        for &(at, value) in samples {
-            if before.checked_add(1) != Some(at) {
-                (since, firing) = (None, false);
-            }
-            before = at;
-            let beyond = match rule.compares.side {
-                Side::Above => value > rule.threshold,
-                Side::Below => value < rule.threshold,
+        let beyond = |value: f64| match rule.compares.side {
+            Side::Above => value > rule.threshold,
+            Side::Below => value < rule.threshold,
+        };
+        let beyond = |value: f64| beyond(value) || rule.compares.inclusive && value == rule.threshold;
+        // Since when it is beyond, whether it fires, and when it was last beyond.
+        let mut pending: Option<(i64, bool, i64)> = None;
+        for at in samples.iter().filter(|(_, value)| beyond(*value)).map(|(at, _)| *at) {
+            let (since, firing) = match pending {
+                Some((since, firing, last)) if at - last == 1 => (since, firing),
+                Some((since, true, last)) if at - last - 1 <= kept => {
+                    steps += at - last - 1;
+                    (since, true)
+                }
+                Some((_, true, _)) => {
+                    steps += kept;
+                    (at, false)
+                }
+                _ => (at, false),
             };
-            let beyond = beyond || rule.compares.inclusive && value == rule.threshold;
-            if !beyond {
-                (since, firing) = (None, false);
-                continue;
-            }
-            let began = *since.get_or_insert(at);
-            if (at - began) as f64 * rule.step_s >= rule.for_s {
-                times += u64::from(!firing);
-                firing = true;
-                steps += 1;
-            }
+            let fires = firing || (at - since) as f64 * rule.step_s >= rule.for_s;
+            times += u64::from(fires && !firing);
+            steps += i64::from(fires);
+            pending = Some((since, fires, at));
+        }
+        if let Some((_, true, last)) = pending {
+            steps += kept.min(end - last);
         }
     }
     Fired { threshold: rule.threshold, current: false, times, seconds: steps as f64 * rule.step_s }
@@ -128,10 +140,16 @@ mod tests {
 
     use proptest::prelude::*;
 
-    use super::{Comparison, Fired, Rule, Side, distribution, fired, quantile};
+    use super::{Comparison, Fired, Rule, Side, distribution, quantile};
 
     const ABOVE: Comparison = Comparison { side: Side::Above, inclusive: false };
-    const RULE: Rule = Rule { compares: ABOVE, threshold: 10.0, for_s: 120.0, step_s: 60.0 };
+    const RULE: Rule =
+        Rule { compares: ABOVE, threshold: 10.0, for_s: 120.0, keep_firing_s: 0.0, step_s: 60.0 };
+
+    fn fired(series: &BTreeMap<&'static str, Vec<(i64, f64)>>, rule: &Rule) -> Fired {
+        let end = series.values().flatten().map(|(at, _)| *at).max().unwrap_or_default();
+        super::fired(series, rule, end)
+    }
 
     fn one(samples: &[(i64, f64)]) -> BTreeMap<&'static str, Vec<(i64, f64)>> {
         BTreeMap::from([("a", samples.to_vec())])
@@ -155,6 +173,23 @@ mod tests {
     fn nothing_is_pending_over_a_gap() {
         let series = one(&[(0, 11.0), (1, 11.0), (3, 11.0), (4, 11.0), (5, 11.0)]);
         assert_eq!(fired(&series, &RULE), Fired { threshold: 10.0, current: false, times: 1, seconds: 60.0 });
+    }
+
+    #[test]
+    fn what_fires_is_kept_firing_over_values_within_and_gaps() {
+        let rule = Rule { keep_firing_s: 150.0, ..RULE };
+        let of = |samples: &[(i64, f64)]| {
+            let Fired { times, seconds, .. } = fired(&one(samples), &rule);
+            (times, seconds / rule.step_s)
+        };
+        let fires = [(0, 11.0), (1, 11.0), (2, 11.0)];
+        let then = |more: &[(i64, f64)]| of(&[&fires, more].concat());
+        // 0, 60 and 120 s after the first look that misses it, 150 s are not over.
+        assert_eq!(then(&[(3, 1.0), (4, 1.0), (5, 1.0), (6, 1.0), (7, 1.0)]), (1, 4.0));
+        assert_eq!(then(&[(3, 1.0), (4, 1.0), (6, 11.0), (7, 11.0)]), (1, 6.0));
+        assert_eq!(then(&[(3, 1.0), (8, 11.0), (9, 11.0)]), (1, 4.0));
+        // What is only pending is not kept.
+        assert_eq!(of(&[(0, 11.0), (1, 11.0), (2, 1.0), (3, 11.0), (4, 11.0)]), (0, 0.0));
     }
 
     #[test]
@@ -184,7 +219,7 @@ mod tests {
     #[test]
     fn below_is_the_mirror_of_above() {
         let compares = Comparison { side: Side::Below, inclusive: false };
-        let rule = Rule { compares, threshold: 2.0, for_s: 0.0, step_s: 60.0 };
+        let rule = Rule { compares, threshold: 2.0, for_s: 0.0, keep_firing_s: 0.0, step_s: 60.0 };
         let found = distribution(&one(&[(0, 1.0), (1, 2.0), (2, 3.0)]), &rule);
         assert_eq!(found.would_fire.first().map(|f| (f.threshold, f.times)), Some((1.0, 0)));
         assert!(found.would_fire.contains(&Fired { threshold: 2.0, current: true, times: 1, seconds: 60.0 }));

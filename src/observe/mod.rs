@@ -43,8 +43,14 @@ pub struct Seen {
     pub fires: Side,
     /// The rule's `for`, in seconds.
     pub for_s: f64,
+    /// Its `keep_firing_for`.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub keep_firing_s: f64,
     /// The time from one value to the next, in seconds.
     pub step_s: f64,
+    /// When the first value was.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub since: String,
     /// The time from the first value to the last, in seconds.
     pub window_s: f64,
     pub series: u64,
@@ -57,6 +63,10 @@ pub struct Seen {
     pub quantiles: Vec<(f64, f64)>,
     /// Thresholds, the profile's among them, in rising order.
     pub would_fire: Vec<Fired>,
+}
+
+fn is_zero(seconds: &f64) -> bool {
+    *seconds == 0.0
 }
 
 /// `"0.99": 640.0`, a line each.
@@ -90,6 +100,7 @@ pub struct Wanted {
     pub compares: Comparison,
     pub threshold: f64,
     pub for_s: f64,
+    pub keep_firing_s: f64,
     /// How often Prometheus evaluates it, in seconds.
     pub interval_s: f64,
 }
@@ -103,12 +114,13 @@ pub fn wanted(stack: &Stack) -> (Vec<Wanted>, BTreeMap<String, String>) {
     for (id, group, rule) in editor.alerts() {
         let Some(threshold) = rule.alert().and_then(|alert| alert.threshold) else { continue };
         match observed(rule) {
-            Ok((compares, expr, for_s)) => wanted.push(Wanted {
+            Ok((compares, expr, Times { for_s, keep_firing_s })) => wanted.push(Wanted {
                 id: id.to_owned(),
                 expr,
                 compares,
                 threshold: threshold.0,
                 for_s,
+                keep_firing_s,
                 interval_s: group.interval.unwrap_or(fallback).as_secs_f64(),
             }),
             Err(why) => {
@@ -119,11 +131,23 @@ pub fn wanted(stack: &Stack) -> (Vec<Wanted>, BTreeMap<String, String>) {
     (wanted, left_out)
 }
 
-/// What of a rule is observed: the side on which it fires, what is asked for, and its `for`.
-fn observed(rule: &Rule) -> Result<(Comparison, String, f64), &'static str> {
+/// How long a rule waits before it fires and before it ends.
+#[derive(Clone, Copy, PartialEq)]
+struct Times {
+    for_s: f64,
+    keep_firing_s: f64,
+}
+
+/// What of a rule is observed: the side on which it fires, what is asked for, and its times.
+fn observed(rule: &Rule) -> Result<(Comparison, String, Times), &'static str> {
     let compares = comparison(&rule.expr)?;
     let expr = rule.expr.fill(compares.side.open()).ok_or("its expression holds a secret")?;
-    Ok((compares, expr, rule.alert().map(|alert| alert.r#for.as_secs_f64()).unwrap_or_default()))
+    let alert = rule.alert();
+    let times = Times {
+        for_s: alert.map(|alert| alert.r#for.as_secs_f64()).unwrap_or_default(),
+        keep_firing_s: alert.map(|alert| alert.keep_firing_for.as_secs_f64()).unwrap_or_default(),
+    };
+    Ok((compares, expr, times))
 }
 
 impl Snapshot {
@@ -172,6 +196,15 @@ impl Snapshot {
         Ok(snapshot)
     }
 
+    /// A word where it was made for another profile than the one that is built.
+    pub fn strange_to(&self, file: &str, profile: &str) -> Option<Finding> {
+        let place = Place::File { file: file.to_owned(), range: 0..1 };
+        let message = format!("these are observations of `{}`, not of `{profile}`", self.profile);
+        let finding = Finding::warning(&M713, place, message);
+        (self.profile != profile)
+            .then(|| finding.note(format!("if that is not on purpose: monprov observe {profile}")))
+    }
+
     /// What holds for a stack: of alerts that it still has as they were observed.
     pub fn of(&self, stack: &Stack) -> (BTreeMap<String, Seen>, Vec<Finding>) {
         let (mut holds, mut findings) = (BTreeMap::new(), vec![]);
@@ -179,9 +212,10 @@ impl Snapshot {
         let editor = Editor::new(&mut stack);
         for (id, seen) in &self.alerts {
             let Some(rule) = editor.alert(id) else { continue };
+            let times = Times { for_s: seen.for_s, keep_firing_s: seen.keep_firing_s };
             match observed(rule) {
-                Ok((compares, expr, for_s))
-                    if (compares.side, &expr, for_s) == (seen.fires, &seen.expr, seen.for_s) =>
+                Ok((compares, expr, now))
+                    if (compares.side, &expr, now) == (seen.fires, &seen.expr, times) =>
                 {
                     holds.insert(id.clone(), seen.clone());
                 }
@@ -189,9 +223,13 @@ impl Snapshot {
                     let message = format!(
                         "`{id}` is not the alert any more that was observed; no plugin gets what was seen"
                     );
+                    let kept = match seen.keep_firing_s {
+                        0.0 => String::new(),
+                        seconds => format!(", kept firing for {seconds} s"),
+                    };
                     findings.push(
                         Finding::warning(&M712, place(rule), message)
-                            .note(format!("observed: {} for {} s", seen.expr, seen.for_s))
+                            .note(format!("observed: {} for {} s{kept}", seen.expr, seen.for_s))
                             .note(format!("observe it again: monprov observe {}", self.profile)),
                     );
                 }
@@ -219,8 +257,16 @@ meant to be changed by hand.",
 pub static M712: Code = Code {
     id: "M712",
     title: "observations of another alert",
-    explain: "What was observed is held against what the profile has now: where the expression or `for` of an
-alert has changed since, no plugin gets what was seen of it. `monprov observe PROFILE` asks again.",
+    explain: "What was observed is held against what the profile has now: where the expression, `for` or
+`keep_firing_for` of an alert has changed since, no plugin gets what was seen of it. `monprov observe PROFILE` asks again.",
 };
 
-pub static CODES: &[&Code] = &[&M711, &M712];
+pub static M713: Code = Code {
+    id: "M713",
+    title: "observations of another profile",
+    explain:
+        "The snapshot beside a profile was made for another one, whose Prometheus sees other things. If it
+was copied on purpose, it counts all the same. `monprov observe PROFILE` asks the profile's own Prometheus.",
+};
+
+pub static CODES: &[&Code] = &[&M711, &M712, &M713];

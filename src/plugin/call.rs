@@ -1,7 +1,8 @@
 //! Calling plugins: a fresh instance for every call, held to its limits, on a thread that has
 //! the stack for it.
 
-use std::sync::mpsc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{OnceLock, mpsc};
 use std::time::Duration;
 
 use wasmtime::component::Instance;
@@ -9,7 +10,7 @@ use wasmtime::{Engine, Store};
 
 use super::component::Linked;
 use super::failure::Failure;
-use super::limits::Guard;
+use super::limits::{Guard, Limits};
 use super::wasi::State;
 
 /// What a call gave, and what it took.
@@ -18,12 +19,14 @@ pub(super) struct Answer<T> {
     pub(super) value: T,
     pub(super) fuel: u64,
     pub(super) printed: String,
+    /// What the guest asked for in vain.
+    pub(super) asked: u8,
 }
 
 impl<T> Answer<T> {
     pub(super) fn map<U>(self, change: impl FnOnce(T) -> U) -> Answer<U> {
-        let Answer { value, fuel, printed } = self;
-        Answer { value: change(value), fuel, printed }
+        let Answer { value, fuel, printed, asked } = self;
+        Answer { value: change(value), fuel, printed, asked }
     }
 }
 
@@ -63,11 +66,16 @@ pub(super) fn call<B, T>(
             call(&mut store, bound)
                 .map_err(|error| Failure::of(&error, store.data().guard.denied, fuel, limits))
         });
-    let printed = store.data().printed();
+    let (printed, asked) = (store.data().printed(linked.own), store.data().asked());
     match result {
-        Ok(value) => Ok(Answer { value, fuel: fuel - store.get_fuel().unwrap_or(fuel), printed }),
+        Ok(value) => Ok(Answer { value, fuel: fuel - store.get_fuel().unwrap_or(fuel), printed, asked }),
         Err(failure) => Err(Failed { failure, printed }),
     }
+}
+
+/// Makes an instance and nothing else.
+pub(super) fn instantiate(linked: &Linked) -> Result<Answer<()>, Failed> {
+    call(linked, 0, |_, _, _| Ok(()), |_, ()| Ok(()))
 }
 
 /// Looks an interface of a version's bindings up in an instance.
@@ -82,42 +90,75 @@ macro_rules! lookup {
 }
 pub(super) use lookup;
 
-/// Calls plugins side by side while a clock ticks. The answers stand in their order.
-pub(super) fn side_by_side<P: Sync, T: Send>(
-    all: &[&P],
-    linked: impl Fn(&P) -> &Linked,
-    work: impl Fn(&P) -> Result<Answer<T>, Failed> + Sync,
-) -> Vec<Result<Answer<T>, Failed>> {
-    let mut engines: Vec<&Engine> = vec![];
-    for engine in all.iter().map(|one| &linked(one).engine) {
-        if !engines.iter().any(|known| Engine::same(known, engine)) {
+/// Works on plugins side by side while a clock ticks, on as many threads as there are
+/// processors, which have the stack for it, and meanwhile on something else, `beside`. The
+/// results stand in their order. `lost`: what stands for one whose thread is gone.
+pub(super) fn side_by_side<P: Sync, T: Send, B>(
+    all: &[P],
+    host: impl Fn(&P) -> (Engine, Limits),
+    work: impl Fn(&P) -> T + Sync,
+    lost: impl Fn(&P, Failure) -> T,
+    beside: impl FnOnce() -> B,
+) -> (Vec<T>, B) {
+    let mut engines: Vec<Engine> = vec![];
+    let mut stack = 0;
+    for (engine, limits) in all.iter().map(&host) {
+        stack = stack.max(limits.thread());
+        if !engines.iter().any(|known| Engine::same(known, &engine)) {
             engines.push(engine);
         }
     }
-    let work = &work;
-    std::thread::scope(|scope| {
-        let (running, ended) = mpsc::channel::<()>();
-        let start = |one| {
-            let running = running.clone();
-            std::thread::Builder::new().stack_size(linked(one).limits.thread()).spawn_scoped(
-                scope,
-                move || {
-                    // Dropped when the work ends, however it ends.
-                    let _running = running;
-                    work(one)
-                },
-            )
-        };
-        let threads: Vec<_> = all.iter().map(|one| start(*one)).collect();
-        drop(running);
-        while let Err(mpsc::RecvTimeoutError::Timeout) = ended.recv_timeout(TICK) {
-            engines.iter().for_each(|engine| engine.increment_epoch());
+    let next = AtomicUsize::new(0);
+    let work = |done: mpsc::Sender<(usize, T)>| {
+        while let at = next.fetch_add(1, Ordering::Relaxed)
+            && let Some(one) = all.get(at)
+        {
+            let _ = done.send((at, work(one)));
         }
-        let lost = |why: String| Err(Failed { failure: Failure::Trap(why), printed: String::new() });
-        let answers = threads.into_iter().map(|thread| match thread {
-            Ok(thread) => thread.join().unwrap_or_else(|_| lost("its thread ended".into())),
-            Err(error) => lost(format!("there is no thread for it: {error}")),
-        });
-        answers.collect()
-    })
+    };
+    let work = &work;
+    let mut results: Vec<Option<T>> = all.iter().map(|_| None).collect();
+    let mut why = "its thread ended".to_owned();
+    let beside = std::thread::scope(|scope| {
+        let (done, ended) = mpsc::channel();
+        let mut threads = vec![];
+        for _ in 0..processors().min(all.len()) {
+            let done = done.clone();
+            let thread = std::thread::Builder::new().stack_size(stack);
+            match thread.spawn_scoped(scope, move || work(done)) {
+                Ok(thread) => threads.push(thread),
+                Err(error) => why = format!("there is no thread for it: {error}"),
+            }
+        }
+        // Dropped by each thread when it ends, however it ends.
+        drop(done);
+        let beside = beside();
+        loop {
+            match ended.recv_timeout(TICK) {
+                Ok((at, result)) => {
+                    if let Some(place) = results.get_mut(at) {
+                        *place = Some(result);
+                    }
+                }
+                Err(mpsc::RecvTimeoutError::Timeout) => engines.iter().for_each(Engine::increment_epoch),
+                Err(mpsc::RecvTimeoutError::Disconnected) => break,
+            }
+        }
+        for thread in threads {
+            // Its panic has been told; what it owed is missing in the results.
+            let _ = thread.join();
+        }
+        beside
+    });
+    let result = |(one, result): (&P, Option<T>)| match result {
+        Some(result) => result,
+        None => lost(one, Failure::Trap(why.clone())),
+    };
+    (all.iter().zip(results).map(result).collect(), beside)
+}
+
+/// Asked once: that reads files.
+fn processors() -> usize {
+    static ALL: OnceLock<usize> = OnceLock::new();
+    *ALL.get_or_init(|| std::thread::available_parallelism().map_or(1, usize::from))
 }

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::hash::{Hash, Hasher};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 use wasmtime::component::types::ComponentItem;
@@ -18,12 +20,12 @@ use super::wasi::{self, State};
 /// What decides about compiled code besides the component and wasmtime: to be changed with
 /// every line of [`engine`] that changes how code is made, since wasmtime loads code that was
 /// made with other settings of some kinds without a word.
-const MAKE: &str = "1: fuel, epoch, canonical NaN, no relaxed SIMD";
+const MAKE: &str = "2: fuel, epoch, canonical NaN, no relaxed SIMD; no tables for backtraces and unwinding";
 
 /// Engines by the only setting that differs between plugins, their stack: making one takes
 /// longer than most calls.
-#[derive(Default)]
-pub(super) struct Engines(BTreeMap<u64, Engine>);
+#[derive(Debug, Default)]
+pub struct Engines(BTreeMap<u64, Engine>);
 
 impl Engines {
     pub(super) fn of(&mut self, limits: &Limits) -> Result<Engine, Failure> {
@@ -44,6 +46,10 @@ fn engine(limits: &Limits) -> Result<Engine, Failure> {
         .epoch_interruption(true)
         .cranelift_nan_canonicalization(true)
         .wasm_relaxed_simd(false)
+        // Nobody reads them, and they are much of what has to be taken in.
+        .native_unwind_info(false)
+        .generate_address_map(false)
+        .wasm_backtrace_max_frames(None)
         .max_wasm_stack(usize::try_from(limits.stack).unwrap_or(usize::MAX))
         .concurrency_support(false);
     Engine::new(&config).map_err(|error| Failure::NotCompiled(error.to_string()))
@@ -70,12 +76,26 @@ fn first_line(text: &str) -> String {
 }
 
 /// Refuses a file that is too large before anything looks into it.
-pub fn check_size(bytes: &[u8], limits: &Limits) -> Result<(), Failure> {
-    let size = bytes.len() as u64;
+pub fn check_size(size: u64, limits: &Limits) -> Result<(), Failure> {
     if size > limits.component {
         return Err(Failure::TooLarge { size, limit: limits.component });
     }
     Ok(())
+}
+
+/// What [`compile`] made.
+#[derive(Debug, Clone)]
+pub enum Code {
+    Made(Arc<Vec<u8>>),
+    /// A file that nobody else can write, open: it is mapped into memory, not read, since most
+    /// of it is never looked at.
+    Kept(Arc<OwnedFd>),
+}
+
+impl From<Vec<u8>> for Code {
+    fn from(code: Vec<u8>) -> Self {
+        Code::Made(Arc::new(code))
+    }
 }
 
 /// Code for this machine. This takes long, can't be interrupted and can need much memory:
@@ -87,9 +107,9 @@ pub fn compile(bytes: &[u8]) -> Result<Vec<u8>, Failure> {
 }
 
 /// Names everything but the component that compiled code depends on.
-pub fn code_version() -> Result<String, Failure> {
+pub fn code_version(engines: &mut Engines) -> Result<String, Failure> {
     let mut sum = Sum(Sha256::new());
-    engine(&Limits::default())?.precompile_compatibility_hash().hash(&mut sum);
+    engines.of(&Limits::default())?.precompile_compatibility_hash().hash(&mut sum);
     Ok(format!("{MAKE} {}", hex(&sum.0.finalize())))
 }
 
@@ -115,6 +135,8 @@ pub(super) struct Linked {
     pub(super) worlds: Vec<World>,
     /// WASI interfaces that it imports.
     pub(super) wasi: Vec<String>,
+    /// What its runtime asks for in vain, whatever is called.
+    pub(super) own: u8,
 }
 
 /// Takes compiled code in.
@@ -127,8 +149,29 @@ pub(super) struct Linked {
 )]
 pub(super) fn link(code: &[u8], limits: &Limits, engine: Engine) -> Result<Linked, Failure> {
     // SAFETY: the caller vouches that `compile` of this program made the code.
-    let component = unsafe { Component::deserialize(&engine, code) }
-        .map_err(|error| Failure::NotCompiled(first_line(&format!("{error:#}"))))?;
+    link_component(unsafe { Component::deserialize(&engine, code) }, limits, engine)
+}
+
+/// The same with code that may have been kept.
+#[expect(unsafe_code, reason = "as above; that nobody else can write the file is the edge's to know")]
+pub(super) fn link_code(code: &Code, limits: &Limits, engine: Engine) -> Result<Linked, Failure> {
+    match code {
+        Code::Made(code) => link(code, limits, engine),
+        Code::Kept(file) => {
+            // By its number, so that it is the file that was looked at.
+            let file = format!("/dev/fd/{}", file.as_raw_fd());
+            // SAFETY: as above, and the file is never changed, only removed or replaced.
+            link_component(unsafe { Component::deserialize_file(&engine, file) }, limits, engine)
+        }
+    }
+}
+
+fn link_component(
+    component: wasmtime::Result<Component>,
+    limits: &Limits,
+    engine: Engine,
+) -> Result<Linked, Failure> {
+    let component = component.map_err(|error| Failure::NotCompiled(first_line(&format!("{error:#}"))))?;
     let wasi = imports(&engine, &component)?;
     let (abi, worlds) = exports(&engine, &component)?;
     let mut linker = Linker::new(&engine);
@@ -139,7 +182,7 @@ pub(super) fn link(code: &[u8], limits: &Limits, engine: Engine) -> Result<Linke
         // An interface of WASI that is not answered, such as HTTP.
         Failure::Imports(vec![first_line(&format!("{error:#}"))])
     })?;
-    Ok(Linked { engine, pre, limits: *limits, abi, worlds, wasi })
+    Ok(Linked { engine, pre, limits: *limits, abi, worlds, wasi, own: 0 })
 }
 
 /// What a component imports of WASI; functions of anything else are refused.

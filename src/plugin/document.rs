@@ -11,7 +11,7 @@ use crate::observe::Seen;
 use crate::profile::Profile;
 use crate::profile::node::Node;
 use crate::profile::text::{Piece, Text};
-use crate::stack::change::{Edit, Editor};
+use crate::stack::change::Edit;
 use crate::stack::{Group, Rule, Source, Stack};
 
 use super::abi::types::{Alert, Observation, Part, Side};
@@ -56,8 +56,11 @@ pub(super) fn stack(stack: &Stack) -> String {
 }
 
 /// Every alert that is there.
-pub(super) fn alerts(editor: &Editor<'_>, profile: &Profile) -> Vec<Alert> {
-    editor.alerts().map(|(id, group, rule)| alert(id, group, rule, profile)).collect()
+pub(super) fn alerts<'s>(
+    all: impl Iterator<Item = (&'s str, &'s Group, &'s Rule)>,
+    profile: &Profile,
+) -> Vec<Alert> {
+    all.map(|(id, group, rule)| alert(id, group, rule, profile)).collect()
 }
 
 fn alert(id: &str, group: &Group, rule: &Rule, profile: &Profile) -> Alert {

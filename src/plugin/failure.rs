@@ -90,7 +90,7 @@ impl Failure {
             }
             // A stubbed guest ends so, without a word, also when it prints or asks for anything.
             Failure::Trap(_) => format!(
-                "this is a defect of the plugin, and `monprov plugin run PROFILE {name}` shows what it printed; one built with --stub-wasi prints nothing, and crashes where it asks for a clock, chance, a file or the network: what a plugin needs is an argument"
+                "this is a defect of the plugin, and `monprov plugin run PROFILE {name}` shows what it printed; one built with --stub-wasi crashes where it asks for time, chance, a file or the network"
             ),
             Failure::Said(_) | Failure::Unsupported(_) => format!("see the settings of `plugins.{name}`"),
         }

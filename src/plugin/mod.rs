@@ -28,24 +28,27 @@ mod wasi;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
+use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
+use wasmtime::Engine;
 
 use crate::diagnostic::{Finding, Path, Place};
 use crate::profile::settings as set;
 
 use abi::types;
 pub use abi::{Abi, World};
-use call::{Answer, Failed, side_by_side};
+use call::{Answer, Failed, instantiate, side_by_side};
 use codes::{M702, M703, M704};
-use component::{Engines, Linked, link};
+pub use component::{Code, Engines};
+use component::{Linked, link_code};
 pub use failure::Failure;
 pub use limits::Limits;
 use schema::Refused;
 
 /// What a plugin says of itself, and what can be seen of it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Info {
     pub name: String,
     pub version: String,
@@ -74,6 +77,16 @@ impl fmt::Debug for Plugin {
     }
 }
 
+/// What a plugin said of itself, and its settings, complete. Both follow from its code, its
+/// limits and what the profile gives it, so whoever keeps them need not ask again.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Known {
+    info: Info,
+    settings: String,
+    /// What it asked for in vain when it was asked who it is: its runtime does so by itself.
+    own: u8,
+}
+
 /// What a plugin may change where the profile does not say.
 const GRANTED: [set::Grant; 2] = [set::Grant::Threshold, set::Grant::For];
 
@@ -88,26 +101,57 @@ pub struct Said {
 }
 
 /// Asks compiled code what it is.
-pub fn inspect(code: &[u8], limits: &Limits) -> Result<Info, Failure> {
-    let linked = link(code, limits, Engines::default().of(limits)?)?;
-    described(&[&linked]).pop().unwrap_or_else(|| Err(Failure::Trap("it gave no answer".into())))
+pub fn inspect(code: &Code, limits: &Limits) -> Result<Info, Failure> {
+    let engine = Engines::default().of(limits)?;
+    let ask = |_: &()| Ok(described(&link_code(code, limits, engine.clone())?)?.0);
+    let (mut asked, ()) =
+        side_by_side(&[()], |()| (engine.clone(), *limits), ask, |(), failure| Err(failure), || ());
+    asked.pop().unwrap_or_else(|| Err(Failure::Trap("it gave no answer".into())))
 }
 
-fn described(all: &[&Linked]) -> Vec<Result<Info, Failure>> {
-    let answers = side_by_side(all, |linked| linked, abi::describe);
-    let info = |(answer, linked): (Result<Answer<abi::meta::Info>, Failed>, &&Linked)| match answer {
-        Ok(Answer { value, .. }) => Ok(Info {
-            name: clean(&value.name),
-            version: clean(&value.version),
-            homepage: clean(&value.homepage),
-            settings_schema: value.settings_schema,
-            abi: linked.abi,
-            worlds: linked.worlds.clone(),
-            wasi: linked.wasi.clone(),
-        }),
-        Err(Failed { failure, .. }) => Err(failure),
+/// What is done with a plugin before its first call, and how long each took.
+#[derive(Debug, Clone, Copy)]
+pub struct Begun {
+    /// Taking its code in.
+    pub load: Duration,
+    /// Making an instance, as every call does.
+    pub instantiate: Duration,
+    /// Asking it who it is, without making the instance for that.
+    pub describe: Duration,
+}
+
+/// Begins with compiled code, by somebody's `clock`.
+pub fn begin(code: &Code, limits: &Limits, clock: &(dyn Fn() -> Duration + Sync)) -> Result<Begun, Failure> {
+    let engine = Engines::default().of(limits)?;
+    let begin = |_: &()| {
+        let start = clock();
+        let linked = link_code(code, limits, engine.clone())?;
+        let loaded = clock();
+        instantiate(&linked).map_err(|Failed { failure, .. }| failure)?;
+        let instantiated = clock();
+        described(&linked)?;
+        let (load, instantiate) = (loaded - start, instantiated - loaded);
+        let describe = (clock() - instantiated).saturating_sub(instantiate);
+        Ok(Begun { load, instantiate, describe })
     };
-    answers.into_iter().zip(all).map(info).collect()
+    let (mut begun, ()) =
+        side_by_side(&[()], |()| (engine.clone(), *limits), begin, |(), failure| Err(failure), || ());
+    begun.pop().unwrap_or_else(|| Err(Failure::Trap("it gave no answer".into())))
+}
+
+/// Who it is, and what it asked for in vain.
+fn described(linked: &Linked) -> Result<(Info, u8), Failure> {
+    let Answer { value, asked, .. } = abi::describe(linked).map_err(|Failed { failure, .. }| failure)?;
+    let info = Info {
+        name: clean(&value.name),
+        version: clean(&value.version),
+        homepage: clean(&value.homepage),
+        settings_schema: value.settings_schema,
+        abi: linked.abi,
+        worlds: linked.worlds.clone(),
+        wasi: linked.wasi.clone(),
+    };
+    Ok((info, asked))
 }
 
 /// A plugin of the profile before anything of it has run.
@@ -115,51 +159,77 @@ fn described(all: &[&Linked]) -> Vec<Result<Info, Failure>> {
 pub struct Unloaded<'a> {
     pub name: &'a str,
     /// What [`component::compile`] made of its file.
-    pub code: Arc<Vec<u8>>,
+    pub code: Code,
     pub settings: &'a set::Plugin,
+    /// What it said when it was loaded before.
+    pub known: Option<Known>,
 }
 
-/// Takes plugins in, and asks each who it is; those that can't be used are findings.
-pub fn load(all: Vec<Unloaded<'_>>) -> (Vec<Plugin>, Vec<Finding>) {
-    let mut engines = Engines::default();
-    let (mut plugins, mut findings, mut linked) = (vec![], vec![], vec![]);
-    for Unloaded { name, code, settings } in all {
-        let limits = Limits::of(&settings.limits);
-        match engines.of(&limits).and_then(|engine| link(&code, &limits, engine)) {
-            Ok(one) => linked.push((name, settings, one)),
-            Err(failure) => findings.push(refusal(name, &failure)),
+/// Takes plugins in side by side, and asks each who it is where that is not known; those that
+/// can't be used are findings.
+pub fn load(all: Vec<Unloaded<'_>>, engines: &mut Engines) -> (Vec<Plugin>, Vec<Finding>) {
+    let (mut plugins, mut findings, mut ready) = (vec![], vec![], vec![]);
+    for unloaded in all {
+        let limits = Limits::of(&unloaded.settings.limits);
+        match engines.of(&limits) {
+            Ok(engine) => ready.push((unloaded, limits, engine)),
+            Err(failure) => findings.push(refusal(unloaded.name, &failure)),
         }
     }
-    let infos = described(&linked.iter().map(|(.., linked)| linked).collect::<Vec<_>>());
-    for ((name, settings, linked), info) in linked.into_iter().zip(infos) {
-        match info {
-            Ok(info) => match Plugin::new(name, info, settings, linked) {
-                Ok(plugin) => plugins.push(plugin),
-                Err(wrong) => findings.extend(wrong),
-            },
-            Err(failure) => findings.push(refusal(name, &failure)),
+    let (taken, ()) = side_by_side(
+        &ready,
+        |(_, limits, engine)| (engine.clone(), *limits),
+        |(unloaded, limits, engine)| Plugin::new(unloaded, limits, engine),
+        |(unloaded, ..), failure| Err(vec![refusal(unloaded.name, &failure)]),
+        || (),
+    );
+    for taken in taken {
+        match taken {
+            Ok(plugin) => plugins.push(plugin),
+            Err(wrong) => findings.extend(wrong),
         }
     }
     (plugins, findings)
 }
 
+/// Settings as the plugin gets them.
+fn complete(name: &str, schema: &str, settings: &set::Plugin) -> Result<Json, Vec<Finding>> {
+    let at = Path::new(["plugins", name]);
+    let given = settings.settings.0.clone().into_iter().collect();
+    schema::complete(schema, given).map_err(|refused| match refused {
+        Refused::Schema(why) => {
+            let message = format!("the plugin `{name}` has a schema that can't be used: {}", clean(&why));
+            vec![Finding::error(&M704, Place::Key(at), message).note("ask the plugin's author")]
+        }
+        Refused::Settings(wrong) => {
+            let at = at.join("settings");
+            wrong.iter().map(|wrong| wrong_setting(&at, &wrong.pointer, &wrong.message)).collect()
+        }
+    })
+}
+
 impl Plugin {
-    fn new(name: &str, info: Info, settings: &set::Plugin, linked: Linked) -> Result<Self, Vec<Finding>> {
-        let at = Path::new(["plugins", name]);
-        let given = settings.settings.0.clone().into_iter().collect();
-        let settings_at = at.join("settings");
-        let complete = schema::complete(&info.settings_schema, given).map_err(|refused| match refused {
-            Refused::Schema(why) => {
-                let message = format!("the plugin `{name}` has a schema that can't be used: {}", clean(&why));
-                vec![Finding::error(&M704, Place::Key(at.clone()), message).note("ask the plugin's author")]
+    fn new(unloaded: &Unloaded<'_>, limits: &Limits, engine: &Engine) -> Result<Self, Vec<Finding>> {
+        let Unloaded { name, code, settings, known } = unloaded;
+        let refused = |failure| vec![refusal(name, &failure)];
+        let mut linked = link_code(code, limits, engine.clone()).map_err(refused)?;
+        let Known { info, settings: complete, own } = match known {
+            Some(known) => known.clone(),
+            None => {
+                let (info, own) = described(&linked).map_err(refused)?;
+                let settings = complete(name, &info.settings_schema, settings)?.to_string();
+                Known { info, settings, own }
             }
-            Refused::Settings(wrong) => wrong
-                .iter()
-                .map(|wrong| wrong_setting(&settings_at, &wrong.pointer, &wrong.message))
-                .collect(),
-        })?;
+        };
+        // An author who looks at the clock has reason to be told, wherever that is.
+        linked.own = own & !wasi::TIME;
         let may = settings.may.clone().unwrap_or_else(|| GRANTED.to_vec());
-        Ok(Plugin { name: name.to_owned(), info, may, settings: complete.to_string(), linked })
+        Ok(Plugin { name: (*name).to_owned(), info, may, settings: complete, linked })
+    }
+
+    /// To be kept for the next time.
+    pub fn known(&self) -> Known {
+        Known { info: self.info.clone(), settings: self.settings.clone(), own: self.linked.own }
     }
 
     pub fn can(&self, world: World) -> bool {
@@ -226,19 +296,27 @@ fn clean(text: &str) -> String {
     line.trim().to_owned()
 }
 
-/// Calls the plugins of a stage side by side; the answers stand in the order of the plugins.
-fn ask<T: Send>(
+/// Calls the plugins of a stage side by side, and meanwhile does something else; the answers
+/// stand in the order of the plugins.
+fn ask<T: Send, B>(
     plugins: &[&Plugin],
     role: impl Fn(&Linked, &String) -> Result<Answer<T>, Failed> + Sync,
-) -> Vec<Result<Answer<T>, Failed>> {
-    side_by_side(plugins, |plugin| &plugin.linked, |plugin| role(&plugin.linked, &plugin.settings))
+    beside: impl FnOnce() -> B,
+) -> (Vec<Result<Answer<T>, Failed>>, B) {
+    side_by_side(
+        plugins,
+        |plugin| (plugin.linked.engine.clone(), plugin.linked.limits),
+        |plugin| role(&plugin.linked, &plugin.settings),
+        |_, failure| Err(Failed { failure, printed: String::new() }),
+        beside,
+    )
 }
 
 impl Said {
     /// Notes what a call took; its value, or findings instead.
     fn take<T>(&mut self, plugin: &Plugin, answer: Result<Answer<T>, Failed>) -> Option<T> {
         let (printed, value) = match answer {
-            Ok(Answer { value, fuel, printed }) => {
+            Ok(Answer { value, fuel, printed, .. }) => {
                 *self.fuel.entry(plugin.name.clone()).or_default() += fuel;
                 (printed, Some(value))
             }

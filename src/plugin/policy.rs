@@ -4,29 +4,34 @@ use std::collections::HashMap;
 
 use crate::diagnostic::{Finding, Path, Place, Severity};
 use crate::profile::Profile;
-use crate::stack::change::Editor;
-use crate::stack::{Rule, Stack};
+use crate::stack::{Rule, Stack, change};
 
 use super::abi::policy::{self, Level};
 use super::codes::M707;
 use super::{Plugin, Said, World, abi, ask, clean, document};
 
-/// Lets every policy plugin judge a stack.
-pub fn judge(plugins: &[&Plugin], profile: &Profile, stack: &Stack) -> Said {
+/// Lets every policy plugin judge a stack, while something else looks at it.
+pub fn judge<T>(
+    plugins: &[&Plugin],
+    profile: &Profile,
+    stack: &Stack,
+    beside: impl FnOnce() -> T,
+) -> (Said, T) {
     let plugins: Vec<&Plugin> = plugins.iter().copied().filter(|plugin| plugin.can(World::Policy)).collect();
     let mut said = Said::default();
     if plugins.is_empty() {
-        return said;
+        return (said, beside());
     }
-    // An editor knows the ids; the stack itself stays as it is.
-    let mut copy = stack.clone();
-    let editor = Editor::new(&mut copy);
-    let alerts = document::alerts(&editor, profile);
+    let known = change::alerts(stack);
+    let alerts =
+        document::alerts(known.iter().map(|(id, group, rule)| (id.as_str(), *group, *rule)), profile);
     let text = document::stack(stack);
-    let rules = by_origin(&editor);
-    let answers = ask(&plugins, |linked, settings| {
+    // By their origin.
+    let rules = known.iter().map(|(id, _, rule)| (document::origin(id, rule), *rule)).collect();
+    let check = |linked: &_, settings: &_| {
         abi::check(linked, abi::Given { settings, alerts: &alerts, seen: &[], stack: &text })
-    });
+    };
+    let (answers, beside) = ask(&plugins, check, beside);
     for (plugin, answer) in plugins.iter().zip(answers) {
         match said.take(plugin, answer) {
             Some(Ok(found)) => {
@@ -36,7 +41,7 @@ pub fn judge(plugins: &[&Plugin], profile: &Profile, stack: &Stack) -> Said {
             None => {}
         }
     }
-    said
+    (said, beside)
 }
 
 fn finding(plugin: &Plugin, found: policy::Finding, rules: &HashMap<String, &Rule>) -> Finding {
@@ -51,11 +56,6 @@ fn finding(plugin: &Plugin, found: policy::Finding, rules: &HashMap<String, &Rul
         Some(help) => finding.note(help),
         None => finding,
     }
-}
-
-/// Alerts by their origin.
-fn by_origin<'e>(editor: &'e Editor<'_>) -> HashMap<String, &'e Rule> {
-    editor.alerts().map(|(id, _, rule)| (document::origin(id, rule), rule)).collect()
 }
 
 /// A path of the profile; of an alert, its origin and a field of it.

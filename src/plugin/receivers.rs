@@ -14,7 +14,7 @@ use crate::stack::resolve::integration;
 use crate::stack::{Relayed, Stack};
 
 use super::abi::channel::Native;
-use super::call::side_by_side;
+use super::call::{Failed, side_by_side};
 use super::codes::{M702, M708};
 use super::schema::{self, Refused};
 use super::{Plugin, Said, World, abi, clean, wrong_setting};
@@ -52,10 +52,12 @@ pub fn receivers(
         }
     }
     let all: Vec<_> = asked.iter().collect();
-    let answers = side_by_side(
+    let (answers, ()) = side_by_side(
         &all,
-        |(_, plugin, _)| &plugin.linked,
+        |(_, plugin, _)| (plugin.linked.engine.clone(), plugin.linked.limits),
         |(_, plugin, settings)| abi::receiver(&plugin.linked, settings),
+        |_, failure| Err(Failed { failure, printed: String::new() }),
+        || (),
     );
     let mut made = BTreeMap::new();
     for ((name, plugin, _), answer) in asked.iter().zip(answers) {

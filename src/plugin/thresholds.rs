@@ -34,11 +34,12 @@ pub fn adjust(
         if plugins.is_empty() {
             continue;
         }
-        let alerts = document::alerts(&editor, profile);
+        let alerts = document::alerts(editor.alerts(), profile);
         let text = document::stack(editor.stack());
-        let answers = ask(&plugins, |linked, settings| {
+        let adjust = |linked: &_, settings: &_| {
             abi::adjust(linked, abi::Given { settings, alerts: &alerts, seen: &seen, stack: &text })
-        });
+        };
+        let (answers, ()) = ask(&plugins, adjust, || ());
         let mut judge = Judge {
             alerts: alerts.iter().map(|a| (a.id.as_str(), a)).collect(),
             made: BTreeMap::new(),

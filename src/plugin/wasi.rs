@@ -2,10 +2,10 @@
 //! clock that stands still and the same random numbers each time. What a guest prints is kept.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
-use wasmtime::component::{Linker, ResourceTable};
+use wasmtime::component::{Linker, ResourceTable, Val};
 use wasmtime_wasi::p2::pipe::MemoryOutputPipe;
 use wasmtime_wasi::random::Deterministic;
 use wasmtime_wasi::{HostMonotonicClock, HostWallClock, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
@@ -18,12 +18,53 @@ pub(super) struct State {
     context: WasiCtx,
     table: ResourceTable,
     printed: MemoryOutputPipe,
-    /// It asked for the time.
-    clock: Arc<AtomicBool>,
+    asked: Arc<Asked>,
 }
 
-/// Chance is not noted: runtimes seed their tables with it before anything else.
-const TIME: &str = "it asked for the time, and got 1970-01-01 as every plugin does: take times from the settings, and let PromQL's time() and hour() look at the clock";
+/// What no plugin gets. Chance is not among it: runtimes seed their tables with it before
+/// anything else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Denied {
+    Time = 1,
+    Files = 2,
+    Environment = 4,
+    Network = 8,
+}
+
+impl Denied {
+    const ALL: [Denied; 4] = [Denied::Time, Denied::Files, Denied::Environment, Denied::Network];
+
+    /// What to do instead.
+    fn note(self) -> &'static str {
+        match self {
+            Denied::Time => {
+                "it asked for the time, and got 1970-01-01 as every plugin does: take times from the settings, and let PromQL's time() and hour() look at the clock"
+            }
+            Denied::Files => {
+                "it looked for files, and there are none: what it needs is an argument, or built into it"
+            }
+            Denied::Environment => {
+                "it read the environment, which is empty: take such values from the settings, where ${var.NAME} can stand"
+            }
+            Denied::Network => {
+                "it asked for the network, and was refused: what was measured comes as observations, all else from the settings"
+            }
+        }
+    }
+}
+
+/// What a guest asked for in vain.
+#[derive(Debug, Default)]
+struct Asked(AtomicU8);
+
+impl Asked {
+    fn note(&self, what: Denied) {
+        self.0.fetch_or(what as u8, Ordering::Relaxed);
+    }
+}
+
+/// The clock among what was asked for.
+pub(super) const TIME: u8 = Denied::Time as u8;
 
 /// More than this of what a guest prints is nobody's reading.
 const PRINTED: usize = 64 << 10;
@@ -32,7 +73,7 @@ impl State {
     pub(super) fn new(guard: Guard) -> Self {
         let printed = MemoryOutputPipe::new(PRINTED);
         let numbers = || Deterministic::new(vec![0x6d, 0x6f, 0x6e, 0x70, 0x72, 0x6f, 0x76]);
-        let clock = Arc::new(AtomicBool::new(false));
+        let asked = Arc::new(Asked::default());
         let context = WasiCtxBuilder::new()
             .stdout(printed.clone())
             .stderr(printed.clone())
@@ -40,21 +81,28 @@ impl State {
             .insecure_random(numbers())
             .insecure_random_seed(0)
             .max_random_size(1 << 20)
-            .wall_clock(Still(Arc::clone(&clock)))
-            .monotonic_clock(Still(Arc::clone(&clock)))
+            .wall_clock(Still(Arc::clone(&asked)))
+            .monotonic_clock(Still(Arc::clone(&asked)))
             .allow_tcp(false)
             .allow_udp(false)
             .allow_ip_name_lookup(false)
             .build();
-        State { guard, context, table: ResourceTable::new(), printed, clock }
+        State { guard, context, table: ResourceTable::new(), printed, asked }
     }
 
-    /// What the guest printed so far, and what to do instead where it asked for the time.
-    pub(super) fn printed(&self) -> String {
+    /// What was asked for in vain, to be handed to [`State::printed`] of later calls.
+    pub(super) fn asked(&self) -> u8 {
+        self.asked.0.load(Ordering::Relaxed)
+    }
+
+    /// What the guest printed so far, and what to do instead of what it asked for. `own`: what
+    /// its runtime asks for whatever is called, which is no word of the author's.
+    pub(super) fn printed(&self, own: u8) -> String {
         let mut text = String::from_utf8_lossy(&self.printed.contents()).into_owned();
-        if self.clock.load(Ordering::Relaxed) {
+        let asked = self.asked() & !own;
+        for denied in Denied::ALL.into_iter().filter(|denied| asked & *denied as u8 != 0) {
             let end = if text.is_empty() || text.ends_with('\n') { "" } else { "\n" };
-            text.push_str(&format!("{end}{TIME}\n"));
+            text.push_str(&format!("{end}{}\n", denied.note()));
         }
         text
     }
@@ -67,7 +115,7 @@ impl WasiView for State {
 }
 
 /// The epoch, always.
-struct Still(Arc<AtomicBool>);
+struct Still(Arc<Asked>);
 
 impl HostWallClock for Still {
     fn resolution(&self) -> Duration {
@@ -75,7 +123,7 @@ impl HostWallClock for Still {
     }
 
     fn now(&self) -> Duration {
-        self.0.store(true, Ordering::Relaxed);
+        self.0.note(Denied::Time);
         Duration::ZERO
     }
 }
@@ -86,7 +134,7 @@ impl HostMonotonicClock for Still {
     }
 
     fn now(&self) -> u64 {
-        self.0.store(true, Ordering::Relaxed);
+        self.0.note(Denied::Time);
         0
     }
 }
@@ -96,6 +144,15 @@ impl HostMonotonicClock for Still {
 #[error("a plugin may not wait")]
 pub(super) struct Waited;
 
+/// The functions through which a guest asks for what it does not get.
+const ASKS: [(&str, &str, Denied); 5] = [
+    ("wasi:cli/environment@0.2.12", "get-environment", Denied::Environment),
+    ("wasi:filesystem/preopens@0.2.12", "get-directories", Denied::Files),
+    ("wasi:sockets/tcp-create-socket@0.2.12", "create-tcp-socket", Denied::Network),
+    ("wasi:sockets/udp-create-socket@0.2.12", "create-udp-socket", Denied::Network),
+    ("wasi:sockets/ip-name-lookup@0.2.12", "resolve-addresses", Denied::Network),
+];
+
 /// Adds WASI to a linker.
 pub(super) fn add(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     wasmtime_wasi::p2::add_to_linker_sync(linker)?;
@@ -103,6 +160,16 @@ pub(super) fn add(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     let mut poll = linker.instance("wasi:io/poll@0.2.12")?;
     for wait in ["poll", "[method]pollable.block"] {
         poll.func_new(wait, |_, _, _, _| Err(Waited.into()))?;
+    }
+    for (interface, function, denied) in ASKS {
+        linker.instance(interface)?.func_new(function, move |store, _, _, results| {
+            store.data().asked.note(denied);
+            results.fill(match denied {
+                Denied::Network => Val::Result(Err(Some(Box::new(Val::Enum("access-denied".to_owned()))))),
+                _ => Val::List(vec![]),
+            });
+            Ok(())
+        })?;
     }
     Ok(())
 }

@@ -127,6 +127,44 @@ impl Change {
     }
 }
 
+/// Id, group and rule by number, in the order of the stack, and where each id stands in that.
+type Ids = (Vec<(String, usize, usize)>, HashMap<String, usize>);
+
+/// The alerts of a stack with their ids: the name, or `name@group` where several rules have
+/// one name.
+fn ids(stack: &Stack) -> Ids {
+    let mut counts: HashMap<&str, usize> = HashMap::new();
+    for (_, rule) in stack.rules().filter(|(_, rule)| rule.alert().is_some()) {
+        *counts.entry(&rule.name).or_default() += 1;
+    }
+    let mut alerts = vec![];
+    let mut index = HashMap::new();
+    for (g, group) in stack.groups.iter().enumerate() {
+        for (r, rule) in group.rules.iter().enumerate().filter(|(_, rule)| rule.alert().is_some()) {
+            let alone = counts.get(rule.name.as_str()) == Some(&1);
+            let first = if alone { rule.name.clone() } else { format!("{}@{}", rule.name, group.name) };
+            let mut id = first.clone();
+            let mut n = 2;
+            while index.contains_key(&id) {
+                id = format!("{first}#{n}");
+                n += 1;
+            }
+            index.insert(id.clone(), alerts.len());
+            alerts.push((id, g, r));
+        }
+    }
+    (alerts, index)
+}
+
+/// The alerts of a stack with their ids, see [`Editor::alerts`].
+pub fn alerts(stack: &Stack) -> Vec<(String, &Group, &Rule)> {
+    let found = |(id, g, r): (String, usize, usize)| {
+        let group = stack.groups.get(g)?;
+        Some((id, group, group.rules.get(r)?))
+    };
+    ids(stack).0.into_iter().filter_map(found).collect()
+}
+
 /// Changes a stack. Alerts keep their ids, whatever is done to them.
 #[derive(Debug)]
 pub struct Editor<'s> {
@@ -139,26 +177,7 @@ pub struct Editor<'s> {
 
 impl<'s> Editor<'s> {
     pub fn new(stack: &'s mut Stack) -> Self {
-        let mut counts: HashMap<&str, usize> = HashMap::new();
-        for (_, rule) in stack.rules().filter(|(_, rule)| rule.alert().is_some()) {
-            *counts.entry(&rule.name).or_default() += 1;
-        }
-        let mut alerts = vec![];
-        let mut index = HashMap::new();
-        for (g, group) in stack.groups.iter().enumerate() {
-            for (r, rule) in group.rules.iter().enumerate().filter(|(_, rule)| rule.alert().is_some()) {
-                let alone = counts.get(rule.name.as_str()) == Some(&1);
-                let first = if alone { rule.name.clone() } else { format!("{}@{}", rule.name, group.name) };
-                let mut id = first.clone();
-                let mut n = 2;
-                while index.contains_key(&id) {
-                    id = format!("{first}#{n}");
-                    n += 1;
-                }
-                index.insert(id.clone(), alerts.len());
-                alerts.push((id, g, r));
-            }
-        }
+        let (alerts, index) = ids(stack);
         Editor { stack, alerts, index, disabled: BTreeSet::new() }
     }
 

@@ -28,9 +28,9 @@ fn main() {
     let project = Project::find(folder.as_ref(), None, None).unwrap();
     let loaded = engine::load(&project, &profile, &Environment::default()).unwrap();
     let (stack, _) = resolve::resolve(&loaded.profile, &loaded.files);
-    let (plugins, findings) = Plugins::load(&project, &loaded.profile, &loaded.plugins).unwrap();
+    let (plugins, findings) = Plugins::load(&project.state, &loaded.profile, &loaded.plugins).unwrap();
     assert!(findings.is_empty(), "{findings:?}");
-    let guest = || plugins.judge(&loaded.profile, &stack).findings.len();
+    let guest = || plugins.judge(&loaded.profile, &stack, || ()).0.findings.len();
     assert_eq!(guest(), native(&stack).len());
     println!("{} {}", milliseconds(guest), milliseconds(|| native(&stack).len()));
 }

@@ -14,6 +14,7 @@ use super::read;
 use crate::cli::output::Output;
 use crate::cli::table::table;
 use crate::engine::{Failure, authors};
+use crate::plugin::Begun;
 use crate::project::Project;
 
 #[derive(Debug, Args)]
@@ -47,17 +48,23 @@ impl Bench {
         };
         let project = Project::find(&profiles, Some(Path::new(".")), Some(scratch.path()))?;
         let cost = authors::cost(&project, "profile", &bytes)?;
+        let Begun { load, instantiate, describe } = cost.begun;
         let ms = |took: Duration| took.as_secs_f64() * 1000.0;
         if output.json {
             let call = |(alerts, took, fuel): &(usize, Duration, u64)| json!({ "alerts": alerts, "ms": ms(*took), "fuel": fuel });
             let calls: Vec<_> = cost.calls.iter().map(call).collect();
-            output.json(&json!({ "compile_ms": ms(cost.compile), "load_ms": ms(cost.load), "calls": calls }));
+            output.json(&json!({
+                "compile_ms": ms(cost.compile), "load_ms": ms(load), "instantiate_ms": ms(instantiate),
+                "describe_ms": ms(describe), "calls": calls,
+            }));
             return Ok(ExitCode::SUCCESS);
         }
         let row = |what: String, took: Duration, fuel: String| vec![what, format!("{:.3}", ms(took)), fuel];
         let mut rows = vec![
             row("compile, once per file".into(), cost.compile, String::new()),
-            row("load and describe".into(), cost.load, String::new()),
+            row("load".into(), load, String::new()),
+            row("make an instance, in each call".into(), instantiate, String::new()),
+            row("describe, once per settings".into(), describe, String::new()),
         ];
         rows.extend(
             cost.calls

@@ -13,6 +13,7 @@ use serde_json::json;
 use super::folder::{Folder, Language};
 use super::worlds;
 use crate::cli::output::{Output, kilobytes};
+use crate::cli::progress::spinner;
 use crate::engine::{Failure, plugins};
 
 #[derive(Debug, Args)]
@@ -75,7 +76,9 @@ fn run(folder: &Folder, mut command: Command, output: &Output, get: &str) -> any
     let program = command.get_program().to_string_lossy().into_owned();
     let name = Path::new(&program).file_name().map_or(program.clone(), |n| n.to_string_lossy().into_owned());
     output.line("building", &format!("with {name}"));
+    let working = spinner("building", format!("with {name}"), output);
     let ended = command.current_dir(&folder.path).stdin(Stdio::null()).output();
+    drop(working);
     let ended = match ended {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             anyhow::bail!("{name} is missing. To get it: {get}");

@@ -11,7 +11,7 @@ use super::component::Linked;
 pub(super) use v1_1::{channel, meta, policy, thresholds, types};
 
 /// A version of the ABI, as `plugins/wit` has a folder for it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub enum Abi {
     V1_0,
     V1_1,

@@ -15,7 +15,10 @@ export const policy = {
   check(settings, alerts, stack) {
     return [
       attempt("clock", () => Date.now()),
-      attempt("chance", () => (Math.random() < 1 ? "a number" : "none")),
+      attempt("date", () => new Date().toISOString()),
+      attempt("timer", () => performance.now()),
+      attempt("chance", () => Math.random()),
+      attempt("crypto", () => crypto.getRandomValues(new Uint8Array(4)).join()),
       attempt("file", () => require("fs").readFileSync("/etc/passwd")),
       attempt("environment", () => process.env.HOME),
       attempt("socket", () => new WebSocket("ws://127.0.0.1")),

@@ -14,7 +14,7 @@ def attempt(what, work):
     try:
         return f"{what}: {work()}"
     except Exception as error:
-        return f"{what}: {type(error).__name__}"
+        return f"{what}: {type(error).__name__} {error}"
 
 
 def connect():
@@ -30,7 +30,9 @@ class Policy(exports.Policy):
     def check(self, settings, alerts, stack):
         tried = [
             attempt("clock", time.time),
+            attempt("timer", time.monotonic),
             attempt("chance", lambda: os.urandom(4).hex()),
+            attempt("random", random.random),
             attempt("file", lambda: open("/etc/passwd").read()),
             attempt("write", lambda: open("/tmp/written", "w").write("x")),
             attempt("environment", lambda: dict(os.environ)),
