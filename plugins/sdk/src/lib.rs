@@ -74,6 +74,24 @@ pub mod policy_world {
     });
 }
 
+/// Bindings of channel plugins.
+#[doc(hidden)]
+pub mod channel_world {
+    wit_bindgen::generate!({
+        path: "../wit/1.1",
+        inline: "package monprov:sdk-channel; world channel-role { export monprov:plugin/channel@1.1.0; }",
+        world: "monprov:sdk-channel/channel-role",
+        pub_export_macro: true,
+        export_macro_name: "export_channel",
+        default_bindings_module: "monprov_plugin::channel_world",
+        generate_all,
+        with: { "monprov:plugin/types@1.1.0": crate::threshold_world::monprov::plugin::types },
+        additional_derives: [PartialEq],
+    });
+}
+
+pub mod channel;
+
 pub use policy_world::exports::monprov::plugin::policy::{Finding, Level};
 pub use threshold_world::exports::monprov::plugin::thresholds::{Change, Edit};
 pub use threshold_world::monprov::plugin::types::{Alert, Failure, Observation, Part, Problem, Side};
