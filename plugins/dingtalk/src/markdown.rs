@@ -1,0 +1,55 @@
+//! DingTalk's markdown.
+
+use monprov_plugin::channel::{Markup, Mood};
+
+pub struct Markdown;
+
+impl Markup for Markdown {
+    fn text(&self, plain: &str) -> String {
+        let mut escaped = String::with_capacity(plain.len());
+        for (index, c) in plain.char_indices() {
+            match c {
+                // At the start of a line these would make a list or a heading of it.
+                '-' | '+' | '=' if index == 0 => escaped.extend(['\\', c]),
+                '<' => escaped.push_str("&lt;"),
+                '>' => escaped.push_str("&gt;"),
+                '\\' | '`' | '*' | '_' | '[' | ']' | '#' | '~' | '|' | '!' => escaped.extend(['\\', c]),
+                _ => escaped.push(c),
+            }
+        }
+        // Backslashes are not documented by the service; without them this would still be no link.
+        escaped.replace("](", "] (")
+    }
+
+    fn bold(&self, inner: &str) -> String {
+        format!("**{inner}**")
+    }
+
+    fn link(&self, label: &str, url: &str) -> String {
+        format!("[{label}]({url})")
+    }
+
+    fn heading(&self, inner: &str) -> String {
+        format!("#### {inner}")
+    }
+
+    fn coloured(&self, mood: Mood, inner: &str) -> String {
+        let colour = match mood {
+            Mood::Critical => "#d93026",
+            Mood::Warning => "#e8710a",
+            Mood::Info => "#1a73e8",
+            Mood::Good => "#188038",
+        };
+        format!("<font color={colour}>{inner}</font>")
+    }
+
+    /// Two spaces on both sides, as the service asks for.
+    fn line(&self) -> &'static str {
+        "  \n  "
+    }
+
+    /// Of the JSON string that it becomes.
+    fn size(&self, text: &str) -> usize {
+        text.len() + text.matches(['\n', '"', '\\']).count()
+    }
+}
