@@ -18,7 +18,7 @@ pub(super) struct New {
     /// The language
     #[arg(long)]
     lang: Language,
-    /// What it does: change alerts, or judge a stack
+    /// What it does: change alerts, judge a stack, or deliver to a service
     #[arg(long, default_value = "thresholds")]
     world: World,
 }
@@ -27,6 +27,7 @@ pub(super) struct New {
 enum World {
     Thresholds,
     Policy,
+    Channel,
 }
 
 macro_rules! embedded {
@@ -38,22 +39,39 @@ const EMBEDDED: &[(&str, &str)] = embedded![
     "wit/1.1/plugin.wit",
     "sdk/Cargo.toml",
     "sdk/src/lib.rs",
+    "sdk/src/channel/judge.rs",
+    "sdk/src/channel/message.rs",
+    "sdk/src/channel/mod.rs",
+    "sdk/src/channel/request.rs",
+    "sdk/src/channel/split.rs",
+    "sdk/src/channel/time.rs",
+    "sdk/src/channel/words.rs",
     "templates/plugin.toml",
     "templates/README.md",
     "templates/gitignore",
     "templates/rust/manifest.toml",
     "templates/rust/thresholds.rs",
     "templates/rust/policy.rs",
+    "templates/rust/channel.rs",
     "templates/js/package.json",
     "templates/js/thresholds.js",
     "templates/js/policy.js",
+    "templates/js/channel.js",
     "templates/python/requirements.txt",
     "templates/python/thresholds.py",
     "templates/python/policy.py",
+    "templates/python/channel.py",
     "templates/cases/thresholds/profile.toml",
     "templates/cases/thresholds/expected.txt",
     "templates/cases/policy/profile.toml",
     "templates/cases/policy/expected.txt",
+    "templates/cases/channel/group.json",
+    "templates/cases/channel/responses/accepted.json",
+    "templates/cases/channel/responses/too-fast.json",
+    "templates/cases/channel/responses/unknown.json",
+    "templates/cases/channel/rust.txt",
+    "templates/cases/channel/js.txt",
+    "templates/cases/channel/python.txt",
 ];
 
 impl New {
@@ -92,37 +110,45 @@ impl New {
 
     /// The files of the new plugin, and what each is made of.
     fn files(&self) -> Vec<(String, String)> {
-        let world = match self.world {
-            World::Thresholds => "thresholds",
-            World::Policy => "policy",
-        };
+        let world = self.world();
         let source = self.source().to_owned();
-        let own: Vec<(&str, String)> = match self.lang {
+        let mut own: Vec<(String, String)> = match self.lang {
             Language::Rust => vec![
-                ("Cargo.toml", "templates/rust/manifest.toml".into()),
-                (&source, format!("templates/rust/{world}.rs")),
-                ("sdk/Cargo.toml", "sdk/Cargo.toml".into()),
-                ("sdk/src/lib.rs", "sdk/src/lib.rs".into()),
+                ("Cargo.toml".into(), "templates/rust/manifest.toml".into()),
+                (source, format!("templates/rust/{world}.rs")),
             ],
             Language::Js => vec![
-                ("package.json", "templates/js/package.json".into()),
-                (&source, format!("templates/js/{world}.js")),
+                ("package.json".into(), "templates/js/package.json".into()),
+                (source, format!("templates/js/{world}.js")),
             ],
             Language::Python => vec![
-                ("requirements.txt", "templates/python/requirements.txt".into()),
-                (&source, format!("templates/python/{world}.py")),
+                ("requirements.txt".into(), "templates/python/requirements.txt".into()),
+                (source, format!("templates/python/{world}.py")),
             ],
         };
+        if self.lang == Language::Rust {
+            let sdk = EMBEDDED.iter().filter(|(path, _)| path.starts_with("sdk/"));
+            own.extend(sdk.map(|(path, _)| (path.to_string(), path.to_string())));
+        }
+        let cases = format!("templates/cases/{world}/");
+        for (path, _) in EMBEDDED {
+            // What a channel says differs, since only Rust has the messages of the SDK.
+            let Some(file) = path.strip_prefix(&cases) else { continue };
+            let file = match file.strip_suffix(".txt") {
+                Some(language) if language == self.language() => "expected.txt",
+                Some("expected") | None => file,
+                Some(_) => continue,
+            };
+            own.push((format!("cases/first/{file}"), path.to_string()));
+        }
         let wit = format!("wit/{ABI}/plugin.wit");
         let all = [
             (FILE, format!("templates/{FILE}")),
             ("README.md", "templates/README.md".into()),
             (".gitignore", "templates/gitignore".into()),
             (&wit, wit.clone()),
-            ("cases/first/profile.toml", format!("templates/cases/{world}/profile.toml")),
-            ("cases/first/expected.txt", format!("templates/cases/{world}/expected.txt")),
         ];
-        all.into_iter().chain(own).map(|(file, from)| (file.to_owned(), from)).collect()
+        all.into_iter().map(|(file, from)| (file.to_owned(), from)).chain(own).collect()
     }
 
     fn source(&self) -> &'static str {
@@ -142,18 +168,30 @@ impl New {
         }
     }
 
-    fn filled(&self, text: &str) -> String {
-        let language = match self.lang {
+    fn world(&self) -> &'static str {
+        match self.world {
+            World::Thresholds => "thresholds",
+            World::Policy => "policy",
+            World::Channel => "channel",
+        }
+    }
+
+    fn language(&self) -> &'static str {
+        match self.lang {
             Language::Rust => "rust",
             Language::Js => "js",
             Language::Python => "python",
-        };
+        }
+    }
+
+    fn filled(&self, text: &str) -> String {
         let world = match self.world {
             World::Thresholds => "threshold-plugin",
             World::Policy => "policy-plugin",
+            World::Channel => "channel-plugin",
         };
         text.replace("PLUGIN_NAME", &self.name)
-            .replace("PLUGIN_LANGUAGE", language)
+            .replace("PLUGIN_LANGUAGE", self.language())
             .replace("PLUGIN_WORLD", world)
             .replace("PLUGIN_SOURCE", self.source())
             .replace("PLUGIN_SETUP", self.setup())
