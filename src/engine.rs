@@ -3,6 +3,7 @@
 
 pub mod activate;
 pub mod authors;
+pub mod deliveries;
 pub mod drill;
 pub mod observe;
 pub mod plugins;

@@ -15,7 +15,6 @@ use crate::observe::M713;
 use crate::plugin::codes::{M703, M704};
 use crate::plugin::{self, Begun, Code, Engines, Limits, Plugin, Unloaded, component, policy, thresholds};
 use crate::profile::Profile;
-use crate::profile::settings;
 use crate::project::{Binary, Project};
 use crate::stack::change::Change;
 use crate::stack::{Stack, resolve};
@@ -69,7 +68,7 @@ pub struct Cost {
 }
 
 /// How many alerts a plugin is measured at.
-const ALERTS: [usize; 3] = [5, 100, 10_000];
+pub(super) const ALERTS: [usize; 3] = [5, 100, 10_000];
 /// Of so many runs the fastest counts: the others were disturbed.
 const RUNS: usize = 5;
 
@@ -83,7 +82,8 @@ pub fn cost(project: &Project, profile: &str, file: &[u8]) -> Result<Cost, Failu
     };
     // A folder of its own, so that nothing is there yet.
     let fresh = tempfile::tempdir()?;
-    let get = || code(fresh.path(), name, file, settings);
+    let limits = Limits::of(&settings.limits);
+    let get = || code(fresh.path(), name, file, &limits);
     let (compile, made) = timed(get);
     made?;
     // As builds take it.
@@ -94,9 +94,7 @@ pub fn cost(project: &Project, profile: &str, file: &[u8]) -> Result<Cost, Failu
         let report = super::Report { findings, ..report };
         return Err(Failure::Refused(Box::new(report)));
     };
-    let (start, limits) = (Instant::now(), Limits::of(&settings.limits));
-    let begin = || plugin::begin(&code, &limits, &|| start.elapsed());
-    let begun = (1..RUNS).try_fold(begin()?, |best, _| begin().map(|next| quicker(best, next)))?;
+    let begun = begun(&code, &limits)?;
     let mut calls = vec![];
     for alerts in ALERTS {
         let stack = repeated(&stack, alerts);
@@ -111,9 +109,9 @@ pub fn cost(project: &Project, profile: &str, file: &[u8]) -> Result<Cost, Failu
     Ok(Cost { compile, begun, calls })
 }
 
-fn code(state: &Path, name: &str, file: &[u8], settings: &settings::Plugin) -> anyhow::Result<Code> {
+pub(super) fn code(state: &Path, name: &str, file: &[u8], limits: &Limits) -> anyhow::Result<Code> {
     let why = |failure: plugin::Failure| anyhow::anyhow!("the plugin {failure}; {}", failure.remedy(name));
-    component::check_size(file.len() as u64, &Limits::of(&settings.limits)).map_err(why)?;
+    component::check_size(file.len() as u64, limits).map_err(why)?;
     let file = Binary::of(file.to_vec());
     Shelf::open(state)?.code(&[Wanted { name, file: &file }])?.pop().context("no code was made")?.map_err(why)
 }
@@ -140,6 +138,13 @@ fn repeated(stack: &Stack, times: usize) -> Stack {
     stack
 }
 
+/// What is done before the first call.
+pub(super) fn begun(code: &Code, limits: &Limits) -> Result<Begun, plugin::Failure> {
+    let start = Instant::now();
+    let begin = || plugin::begin(code, limits, &|| start.elapsed());
+    (1..RUNS).try_fold(begin()?, |best, _| begin().map(|next| quicker(best, next)))
+}
+
 /// The fastest of each.
 fn quicker(a: Begun, b: Begun) -> Begun {
     Begun {
@@ -149,13 +154,13 @@ fn quicker(a: Begun, b: Begun) -> Begun {
     }
 }
 
-fn timed<T>(work: impl FnOnce() -> T) -> (Duration, T) {
+pub(super) fn timed<T>(work: impl FnOnce() -> T) -> (Duration, T) {
     let start = Instant::now();
     let result = work();
     (start.elapsed(), result)
 }
 
-fn fastest<T>(mut work: impl FnMut() -> T) -> (Duration, T) {
+pub(super) fn fastest<T>(mut work: impl FnMut() -> T) -> (Duration, T) {
     let first = timed(&mut work);
     (1..RUNS).fold(first, |best, _| {
         let next = timed(&mut work);

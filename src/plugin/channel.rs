@@ -4,7 +4,7 @@
 
 use super::abi::{self, channel};
 use super::call::{Answer, Failed};
-use super::component::{Engines, Linked, link};
+use super::component::{Code, Engines, Linked, link, link_code};
 use super::failure::Failure;
 use super::limits::Limits;
 use super::{World, clean};
@@ -30,13 +30,22 @@ impl std::fmt::Debug for Deliverer {
 #[derive(Debug)]
 pub struct Said<T> {
     pub value: T,
+    pub fuel: u64,
     pub printed: String,
 }
 
 impl Deliverer {
     /// `code`: what [`super::component::compile`] made; `settings`: complete.
     pub fn new(code: &[u8], limits: &Limits, settings: String) -> Result<Self, Failure> {
-        let linked = link(code, limits, Engines::default().of(limits)?)?;
+        Self::of(link(code, limits, Engines::default().of(limits)?)?, settings)
+    }
+
+    /// The same with code that may have been kept.
+    pub fn with(code: &Code, limits: &Limits, settings: String) -> Result<Self, Failure> {
+        Self::of(link_code(code, limits, Engines::default().of(limits)?)?, settings)
+    }
+
+    fn of(linked: Linked, settings: String) -> Result<Self, Failure> {
         match linked.worlds.contains(&World::Channel) {
             true => Ok(Deliverer { linked, settings }),
             false => Err(Failure::MissingExport(linked.abi.interface(World::Channel.name()))),
@@ -61,7 +70,7 @@ impl Deliverer {
     /// What came of a request, by its `key`.
     pub fn judge(&self, key: &String, response: &Response) -> Result<Said<Verdict>, Failure> {
         match abi::judge(&self.linked, &self.settings, key, response) {
-            Ok(Answer { value, printed, .. }) => Ok(Said { value, printed }),
+            Ok(Answer { value, fuel, printed, .. }) => Ok(Said { value, fuel, printed }),
             Err(Failed { failure, .. }) => Err(failure),
         }
     }
@@ -70,7 +79,7 @@ impl Deliverer {
 fn answer<T>(returned: abi::ReturnedOne<T>) -> Result<Said<T>, Failure> {
     use super::types::Failure as Refusal;
     match returned {
-        Ok(Answer { value: Ok(value), printed, .. }) => Ok(Said { value, printed }),
+        Ok(Answer { value: Ok(value), fuel, printed, .. }) => Ok(Said { value, fuel, printed }),
         Ok(Answer { value: Err(Refusal::Unsupported(what)), .. }) => Err(Failure::Unsupported(clean(&what))),
         Ok(Answer { value: Err(Refusal::Other(what)), .. }) => Err(Failure::Said(clean(&what))),
         Ok(Answer { value: Err(Refusal::Settings(problems)), .. }) => {

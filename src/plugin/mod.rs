@@ -17,12 +17,14 @@ pub mod codes;
 pub mod component;
 mod document;
 pub mod failure;
+pub mod grants;
 pub mod limits;
 pub mod order;
 pub mod payload;
 pub mod policy;
 pub mod receivers;
 pub mod schema;
+pub mod show;
 pub mod thresholds;
 mod wasi;
 
@@ -217,7 +219,12 @@ impl Plugin {
             Some(known) => known.clone(),
             None => {
                 let (info, own) = described(&linked).map_err(refused)?;
-                let settings = complete(name, &info.settings_schema, settings)?.to_string();
+                // Those of a channel are complete only with the channel's own: `receivers` completes them.
+                let settings = match info.worlds.as_slice() {
+                    [World::Channel] => Json::Object(settings.settings.0.clone().into_iter().collect()),
+                    _ => complete(name, &info.settings_schema, settings)?,
+                };
+                let settings = settings.to_string();
                 Known { info, settings, own }
             }
         };

@@ -10,11 +10,12 @@ use clap::Args;
 use serde_json::json;
 
 use super::folder::Folder;
-use super::read;
+use super::{delivery, read};
 use crate::cli::output::Output;
 use crate::cli::table::table;
-use crate::engine::{Failure, authors};
-use crate::plugin::Begun;
+use crate::engine::authors::Cost;
+use crate::engine::{Failure, authors, deliveries};
+use crate::plugin::{Begun, World};
 use crate::project::Project;
 
 #[derive(Debug, Args)]
@@ -35,19 +36,20 @@ threshold = 0
 severity = \"warning\"
 ";
 
+/// The same for a channel.
+const PAYLOAD: &str = r#"{
+    "version": "4", "groupKey": "{}", "externalURL": "http://alertmanager:9093",
+    "groupLabels": {"alertname": "Measured"}, "commonLabels": {"alertname": "Measured"},
+    "alerts": [{
+        "status": "firing", "fingerprint": "0000000000000000", "startsAt": "2026-01-02T03:04:05Z",
+        "labels": {"alertname": "Measured", "instance": "example:9090", "severity": "warning"},
+        "annotations": {"summary": "it is measured"}
+    }]
+}"#;
+
 impl Bench {
     pub(super) fn run(&self, output: &Output) -> Result<ExitCode, Failure> {
-        let scratch = tempfile::tempdir()?;
-        let (profiles, bytes) = if self.plugin.is_dir() {
-            let folder = Folder::open(&self.plugin)?;
-            let (_, first) = folder.cases()?.into_iter().next().context("no case")?;
-            (first, folder.read_built()?)
-        } else {
-            std::fs::write(scratch.path().join("profile.toml"), PROFILE)?;
-            (scratch.path().to_owned(), read(&self.plugin)?)
-        };
-        let project = Project::find(&profiles, Some(Path::new(".")), Some(scratch.path()))?;
-        let cost = authors::cost(&project, "profile", &bytes)?;
+        let cost = self.cost()?;
         let Begun { load, instantiate, describe } = cost.begun;
         let ms = |took: Duration| took.as_secs_f64() * 1000.0;
         if output.json {
@@ -73,5 +75,27 @@ impl Bench {
         );
         output.result(&table(&["what", "ms", "fuel"], rows.into_iter()));
         Ok(ExitCode::SUCCESS)
+    }
+
+    fn cost(&self) -> Result<Cost, Failure> {
+        let scratch = tempfile::tempdir()?;
+        let (case, bytes) = if self.plugin.is_dir() {
+            let folder = Folder::open(&self.plugin)?;
+            let (_, first) = folder.cases()?.into_iter().next().context("no case")?;
+            (first, folder.read_built()?)
+        } else {
+            (scratch.path().to_owned(), read(&self.plugin)?)
+        };
+        let name = self.plugin.display().to_string();
+        if deliveries::worlds(scratch.path(), &name, &bytes)?.contains(&World::Channel) {
+            let file = case.join(delivery::PAYLOAD);
+            let payload = if file.is_file() { read(&file)? } else { PAYLOAD.as_bytes().to_vec() };
+            return Ok(deliveries::cost(&name, &bytes, delivery::settings(&case)?, &payload)?);
+        }
+        if !self.plugin.is_dir() {
+            std::fs::write(case.join("profile.toml"), PROFILE)?;
+        }
+        let project = Project::find(&case, Some(Path::new(".")), Some(scratch.path()))?;
+        authors::cost(&project, "profile", &bytes)
     }
 }

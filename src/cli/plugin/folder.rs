@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use serde::Deserialize;
 
+use super::delivery::PAYLOAD;
+
 /// What `plugin.toml` says.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -82,13 +84,17 @@ impl Folder {
         for entry in entries {
             let path = entry?.path();
             if let Some(name) = path.file_name().and_then(|name| name.to_str())
-                && path.join("profile.toml").is_file()
+                && (path.join("profile.toml").is_file() || path.join(PAYLOAD).is_file())
             {
                 cases.push((name.to_owned(), path));
             }
         }
         cases.sort();
-        anyhow::ensure!(!cases.is_empty(), "no case in {}: write cases/NAME/profile.toml", folder.display());
+        anyhow::ensure!(
+            !cases.is_empty(),
+            "no case in {}: write cases/NAME/profile.toml, or group.json for a channel",
+            folder.display()
+        );
         Ok(cases)
     }
 }

@@ -2,10 +2,12 @@
 
 mod bench;
 mod build;
+mod delivery;
 mod folder;
 mod inspect;
 mod new;
 mod pins;
+mod replay;
 mod run;
 mod test;
 
@@ -38,6 +40,8 @@ enum Verb {
     Inspect(inspect::Inspect),
     /// Run one plugin against a profile and show what it wants changed and finds
     Run(run::Run),
+    /// Show what a channel plugin makes of a recorded payload; nothing is sent
+    Replay(replay::Replay),
     /// Write a new plugin that builds, with a test case
     New(new::New),
     /// Build a plugin with its language's toolchain
@@ -60,6 +64,7 @@ impl Plugin {
             Verb::List(verb) => verb.run(&project()?, output),
             Verb::Inspect(verb) => verb.run(project().ok(), output),
             Verb::Run(verb) => verb.run(&project()?, output),
+            Verb::Replay(verb) => verb.run(project, output),
             Verb::New(verb) => verb.run(output),
             Verb::Build(verb) => verb.run(output),
             Verb::Test(verb) => verb.run(output),

@@ -8,6 +8,7 @@ use anyhow::Context;
 use clap::Args;
 use serde::Serialize;
 
+use super::delivery::{self, PAYLOAD};
 use super::folder::Folder;
 use super::show_printed;
 use crate::cli::exit;
@@ -65,9 +66,14 @@ impl Test {
     }
 
     fn case(&self, folder: &Folder, name: String, path: &Path, bytes: &[u8]) -> Result<Case, Failure> {
-        let project = Project::find(path, Some(Path::new(".")), Some(&folder.state()))?;
-        let outcome = authors::case(&project, "profile", bytes)?;
-        let got = case::text(&outcome.changes, &outcome.findings);
+        let (got, printed) = if path.join(PAYLOAD).is_file() {
+            let shown = delivery::case(folder, path, bytes)?;
+            (shown.text, shown.printed)
+        } else {
+            let project = Project::find(path, Some(Path::new(".")), Some(&folder.state()))?;
+            let outcome = authors::case(&project, "profile", bytes)?;
+            (case::text(&outcome.changes, &outcome.findings), outcome.printed)
+        };
         let file = path.join("expected.txt");
         let expected = match std::fs::read_to_string(&file) {
             Ok(text) => Some(text),
@@ -81,7 +87,7 @@ impl Test {
         }
         let diff =
             if same { String::new() } else { case::diff(expected.as_deref().unwrap_or_default(), &got) };
-        Ok(Case { name, passed: same || blessed, blessed, got, printed: outcome.printed, diff })
+        Ok(Case { name, passed: same || blessed, blessed, got, printed, diff })
     }
 }
 
