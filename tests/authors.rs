@@ -170,6 +170,61 @@ fn naming_policy_in_python_answers_as_in_rust_also_at_10000_alerts() {
     answers_as_the_shipped_one("python", "plugins/naming-policy/python/plugin.py");
 }
 
+#[track_caller]
+fn a_channel_of_10000_alerts_is_within_the_limits(language: &str) {
+    let project = Project::empty();
+    project.run(&format!("plugin new chat --lang {language} --world channel")).succeeds();
+    let link = |from: PathBuf, to: &str| {
+        std::os::unix::fs::symlink(from, project.path("chat").join(to)).unwrap();
+    };
+    link(toolchains::npm(), "node_modules");
+    link(toolchains::venv(), ".venv");
+    project.run("plugin build chat").succeeds();
+    let measured = project.run("plugin bench chat --json").succeeds().stdout;
+    let measured: serde_json::Value = serde_json::from_str(&measured).unwrap();
+    assert_eq!(measured["calls"][2]["alerts"], 10_000, "{measured}");
+    // What is wrong with an answer of the service is said by the template's case.
+    project.write("chat/cases/first/responses/accepted.json", "{ \"status\": 500 }");
+    let told = project.run("plugin test chat").exits(1).stdout;
+    assert!(told.contains("-response accepted: delivered\n+response accepted: retry\n"), "{told}");
+}
+
+#[test]
+fn a_channel_in_javascript_delivers_10000_alerts() {
+    a_channel_of_10000_alerts_is_within_the_limits("js");
+}
+
+#[test]
+fn a_channel_in_python_delivers_10000_alerts() {
+    a_channel_of_10000_alerts_is_within_the_limits("python");
+}
+
+#[test]
+fn a_case_of_a_channel_says_what_is_wrong_with_it() {
+    let wasm = repository().join("plugins/wecom/wecom.wasm");
+    let project = Project::empty()
+        .file("mine/plugin.toml", "name = \"mine\"\nlanguage = \"rust\"\nworld = \"channel-plugin\"\n")
+        .file("mine/mine.wasm", std::fs::read(wasm).unwrap())
+        .file(
+            "mine/cases/first/group.json",
+            std::fs::read(repository().join("plugins/payloads/one.json")).unwrap(),
+        )
+        .file("mine/cases/first/settings.toml", "language = \"fr\"\nlang = \"en\"\n");
+    // Settings that it does not take are an outcome, as for the other worlds.
+    let told = project.run("plugin test mine").exits(1).stdout;
+    assert!(
+        told.contains("+error: settings/language: ") && told.contains("+error: settings/lang: "),
+        "{told}"
+    );
+    project.write("mine/cases/first/settings.toml", "");
+    project.write("mine/cases/first/responses/wrong.json", "{ \"state\": 200 }");
+    let told = project.run("plugin test mine").exits(1).stderr;
+    assert!(told.contains("wrong") && told.contains("unknown field `state`"), "{told}");
+    project.write("mine/cases/first/group.json", "{ \"version\": \"4\" }");
+    let told = project.run("plugin test mine").exits(1).stderr;
+    assert!(told.contains("group.json") && told.contains("missing field"), "{told}");
+}
+
 /// `plugin build` where no toolchain is installed.
 fn built_without_tools(project: &Project) -> Output {
     let mut command: Command = project.command(["plugin", "build", "mine"]);

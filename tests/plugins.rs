@@ -379,7 +379,9 @@ fn shipped_plugins_are_what_their_sources_build() {
             digest(&rebuilt),
             "{what}: run plugins/build, and `plugin update` where it is pinned"
         );
-        assert!(committed.len() < 256 << 10, "{what} has {} bytes", committed.len());
+        // A language of templates takes its room.
+        let most = if file.ends_with("webhook-template.wasm") { 512 } else { 256 };
+        assert!(committed.len() < most << 10, "{what} has {} bytes", committed.len());
         // The same bytes on every machine: no path of this one is in them.
         let text = String::from_utf8_lossy(&committed);
         for folder in [repository().to_str().unwrap(), env!("CARGO"), ".cargo/", "rustlib/src"] {

@@ -3,6 +3,7 @@
 
 mod adaptive_thresholds;
 mod business_hours;
+mod channels;
 mod naming_policy;
 mod scenario;
 mod slo_burn;
