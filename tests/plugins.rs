@@ -232,7 +232,7 @@ fn what_a_plugin_said_is_kept_and_taken_from_nobody_else() {
     let built = rebuild();
     let [kept] = known().try_into().unwrap();
     assert_eq!(rebuild(), built);
-    assert_eq!(known(), [kept.clone()]);
+    assert_eq!(known(), std::slice::from_ref(&kept));
     // One that others could write, or that is damaged, is no answer; the plugin is asked again.
     let text = std::fs::read_to_string(&kept).unwrap();
     std::fs::write(&kept, text.replace("\"settings\":\"", "\"settings\":\"nonsense")).unwrap();

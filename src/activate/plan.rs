@@ -181,7 +181,6 @@ mod tests {
             plugins: BTreeMap::new(),
             receivers: BTreeMap::new(),
             changes: vec![],
-            receivers: BTreeMap::new(),
             verdicts: vec![],
             inputs: BTreeMap::new(),
             files: files.iter().map(|(path, sha256)| ((*path).to_owned(), file(sha256))).collect(),
