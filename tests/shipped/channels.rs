@@ -21,13 +21,13 @@ fn wasm(name: &str) -> Vec<u8> {
 
 /// A channel plugin with settings. Each is compiled once.
 fn channel(name: &str, settings: Json) -> Deliverer {
-    static CODE: [OnceLock<Vec<u8>>; 5] = [const { OnceLock::new() }; 5];
+    static CODE: [OnceLock<component::Code>; 5] = [const { OnceLock::new() }; 5];
     let index = CHANNELS.iter().position(|known| *known == name).unwrap();
-    let code = CODE[index].get_or_init(|| component::compile(&wasm(name)).unwrap());
+    let code = CODE[index].get_or_init(|| component::compile(&wasm(name)).unwrap().into());
     let info = monprov::plugin::inspect(code, &Limits::default()).unwrap();
     let settings = settings.as_object().unwrap().clone();
     let settings = schema::complete(&info.settings_schema, settings).unwrap().to_string();
-    Deliverer::new(code, &Limits::default(), settings).unwrap()
+    Deliverer::with(code, &Limits::default(), settings).unwrap()
 }
 
 /// Runs where there is enough stack for a guest.
