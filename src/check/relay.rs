@@ -1,10 +1,12 @@
 //! Channels that the relay delivers: can it, and is what their plugins are granted what it should be?
 
-use url::Url;
+use core::net::IpAddr;
+
+use url::{Host, Url};
 
 use crate::diagnostic::{Code, Finding, Place, nearest};
 use crate::profile::settings::{Place as Where, Use};
-use crate::stack::{Relayed, Runtime, Stack};
+use crate::stack::{Relayed, Runtime, Stack, address};
 
 pub static M330: Code = Code {
     id: "M330",
@@ -22,7 +24,8 @@ pub static M331: Code = Code {
     explain: "An endpoint is scheme, host, port and the beginning of the path. What is behind comes from the\n\
               plugin, and a password comes from a grant:\n\n\
               [channels.ops.plugin.endpoints.robot]\n\
-              url = \"https://oapi.dingtalk.com/robot/send\"",
+              url = \"https://oapi.dingtalk.com/robot/send\"\n\n\
+              Addresses that are not public are dialled only with `private = true`.",
 };
 pub static M332: Code = Code {
     id: "M332",
@@ -89,7 +92,9 @@ fn endpoints(relayed: &Relayed, findings: &mut Vec<Finding>) {
             Ok(url) if url.query().is_some() || url.fragment().is_some() => {
                 Some("a query comes from the plugin".into())
             }
-            Ok(_) => None,
+            Ok(url) => inside(&url)
+                .filter(|_| !endpoint.private)
+                .map(|kind| format!("its address is {kind}; if it is meant, say so with `private = true`")),
         };
         if let Some(why) = wrong {
             let message = format!("`{}` can't be an endpoint: {why}", endpoint.url);
@@ -98,6 +103,15 @@ fn endpoints(relayed: &Relayed, findings: &mut Vec<Finding>) {
                     .label("scheme, host, port and the beginning of the path"),
             );
         }
+    }
+}
+
+/// What kind of address stands in it, if that is no public one. Names are looked up by the relay.
+fn inside(url: &Url) -> Option<&'static str> {
+    match url.host()? {
+        Host::Ipv4(v4) => address::special(IpAddr::V4(v4)),
+        Host::Ipv6(v6) => address::special(IpAddr::V6(v6)),
+        Host::Domain(_) => None,
     }
 }
 

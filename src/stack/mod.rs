@@ -2,6 +2,7 @@
 //! renderers write. No option is left open, no reference dangles, nothing depends on the
 //! layer that it came from; places are kept as profile paths for messages only.
 
+pub mod address;
 pub mod canary;
 pub mod change;
 pub mod matcher;

@@ -1,6 +1,7 @@
 //! Our checks against real Prometheus: what `promtool` refuses is refused, and nothing else.
 
 mod corpus;
+mod endpoints;
 mod meaning;
 mod promtool;
 mod syntax;
