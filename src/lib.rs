@@ -32,5 +32,6 @@ pub mod observe;
 pub mod oracle;
 pub mod pins;
 pub mod project;
+pub mod relay;
 pub mod secret;
 pub mod store;
