@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use serde::Deserialize;
-use serde_json::{Map, Value as Json};
+use serde_json::value::RawValue;
 
 use super::channel::{Event, Group};
 
@@ -43,9 +43,22 @@ struct Payload {
     #[serde(default, rename = "externalURL")]
     external_url: String,
     alerts: Vec<Alert>,
-    #[serde(flatten)]
-    extra: Map<String, Json>,
 }
+
+/// Its members that [`Payload`] has: the rest is `extra`.
+const KNOWN: [&str; 8] = [
+    "version",
+    "groupKey",
+    "truncatedAlerts",
+    "receiver",
+    "groupLabels",
+    "commonLabels",
+    "externalURL",
+    "alerts",
+];
+
+/// Deeper is nothing that Alertmanager sends, and more than a guest's parser may stand.
+const DEEPEST: usize = 64;
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -92,8 +105,39 @@ pub fn parse(bytes: &[u8]) -> Result<Group, Wrong> {
         external_url: payload.external_url,
         truncated: 0,
         events: events.collect::<Result<_, _>>()?,
-        extra: Json::Object(payload.extra).to_string(),
+        extra: extra(bytes)?,
     })
+}
+
+/// The members that a later release added, as they stand there.
+fn extra(bytes: &[u8]) -> Result<String, Wrong> {
+    let malformed = |error: serde_json::Error| Wrong::Malformed(error.to_string());
+    let mut members: BTreeMap<String, &RawValue> = serde_json::from_slice(bytes).map_err(malformed)?;
+    members.retain(|name, _| !KNOWN.contains(&name.as_str()));
+    if let Some((name, _)) = members.iter().find(|(_, value)| depth(value.get()) > DEEPEST) {
+        return Err(Wrong::Malformed(format!("`{name}` is nested more than {DEEPEST} deep")));
+    }
+    serde_json::to_string(&members).map_err(malformed)
+}
+
+/// How deep a JSON text is nested.
+fn depth(json: &str) -> usize {
+    let (mut deepest, mut depth, mut quoted, mut escaped) = (0_usize, 0_usize, false, false);
+    for byte in json.bytes() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if quoted => escaped = true,
+            b'"' => quoted = !quoted,
+            _ if quoted => {}
+            b'[' | b'{' => {
+                depth += 1;
+                deepest = deepest.max(depth);
+            }
+            b']' | b'}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    deepest
 }
 
 fn event(index: usize, alert: Alert) -> Result<Event, Wrong> {
@@ -117,6 +161,9 @@ fn event(index: usize, alert: Alert) -> Result<Event, Wrong> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+    use serde_json::Value as Json;
+
     use super::*;
 
     const PAYLOAD: &str = r#"{
@@ -170,5 +217,79 @@ mod tests {
         assert_eq!(with("deadbee0", "?"), "alert 1: its fingerprint is no 16 hexadecimal digits");
         assert!(with("2026-01-02T03:04:05Z", "yesterday").starts_with("no payload of Alertmanager: "));
         assert!(parse(b"[[[[").unwrap_err().to_string().starts_with("no payload of Alertmanager: "));
+    }
+
+    #[test]
+    fn nesting_is_bounded_and_costs_no_stack() {
+        let with = |depth: usize| {
+            let nested = format!("{}\"[\\\"\"{}", "[".repeat(depth), "]".repeat(depth));
+            parse(
+                PAYLOAD
+                    .replace("\"notificationReason\": \"firing\"", &format!("\"new\": {nested}"))
+                    .as_bytes(),
+            )
+        };
+        assert!(with(64).unwrap().extra.contains("[[["));
+        assert_eq!(
+            with(100_000).unwrap_err().to_string(),
+            "no payload of Alertmanager: `new` is nested more than 64 deep"
+        );
+    }
+
+    /// JSON of any shape, with the words of payloads in it.
+    fn json() -> impl Strategy<Value = Json> {
+        let words = prop::sample::select(KNOWN.to_vec()).prop_map(str::to_owned);
+        let name = prop_oneof![words, "[a-z]{0,8}", ".{0,8}"].boxed();
+        let leaf = prop_oneof![
+            Just(Json::Null),
+            any::<bool>().prop_map(Json::from),
+            any::<i64>().prop_map(Json::from),
+            any::<f64>().prop_map(Json::from),
+            prop::sample::select(vec!["4", "firing", "resolved", "2026-01-02T03:04:05Z", "00000000deadbeef"])
+                .prop_map(Json::from),
+            name.clone().prop_map(Json::from),
+        ];
+        leaf.prop_recursive(6, 64, 8, move |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..8).prop_map(Json::from),
+                prop::collection::btree_map(name.clone(), inner, 0..8)
+                    .prop_map(|members| Json::Object(members.into_iter().collect())),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..512)) {
+            let _ = parse(&bytes);
+        }
+
+        /// Cut, changed at a byte, and with other bytes put in.
+        #[test]
+        fn no_damage_makes_it_panic(at in 0..PAYLOAD.len(), byte: u8, more in "\\PC{0,8}") {
+            let whole = PAYLOAD.as_bytes();
+            let _ = parse(&whole[..at]);
+            let mut changed = whole.to_vec();
+            changed[at] = byte;
+            let _ = parse(&changed);
+            changed.splice(at..at, more.bytes());
+            let _ = parse(&changed);
+        }
+
+        /// What is taken is no larger than what was sent, and is what was sent.
+        #[test]
+        fn any_member_may_be_of_any_shape(name in prop::sample::select(KNOWN.to_vec()), value in json(), more in json()) {
+            let mut payload: Json = serde_json::from_str(PAYLOAD).unwrap();
+            payload[name] = value;
+            payload["more"] = more.clone();
+            let text = payload.to_string();
+            if let Ok(group) = parse(text.as_bytes()) {
+                let extra: Json = serde_json::from_str(&group.extra).unwrap();
+                prop_assert_eq!(&extra["more"], &more);
+                prop_assert!(group.extra.len() < text.len());
+                prop_assert!(!group.events.is_empty());
+                prop_assert!(group.events.iter().all(|event| event.fingerprint.len() == 16));
+            }
+        }
     }
 }
