@@ -16,6 +16,7 @@ mod observe;
 mod output;
 mod plugin;
 mod progress;
+mod relay;
 mod rollback;
 mod schema;
 mod secrets;
@@ -127,6 +128,7 @@ enum Verb {
     Init(init::Init),
     /// Show catalogues of exporters' metrics, or make one from a live exporter
     Catalog(catalog::Catalog),
+    Relay(relay::Relay),
     /// A component on stdin to code on stdout, for this program itself
     #[command(name = crate::compiled::VERB, hide = true)]
     CompilePlugin,
@@ -179,7 +181,8 @@ pub fn run() -> ExitCode {
     }
     leave_no_core();
     // What a library calls an error is told in our own words, unless RUST_LOG asks for more.
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("monprov=error"));
+    let filter = EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| EnvFilter::new("monprov=error,monprov::relay=info"));
     let ansi = std::io::stderr().is_terminal();
     tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(ansi).with_env_filter(filter).init();
     let arguments = Arguments::parse();
@@ -243,6 +246,7 @@ fn dispatch(arguments: &Arguments, output: &mut Output) -> Result<ExitCode, Fail
         Verb::Schema => schema::run(output),
         Verb::Init(verb) => verb.run(output),
         Verb::Catalog(verb) => verb.run(output),
+        Verb::Relay(verb) => verb.run(),
     }
 }
 

@@ -38,7 +38,7 @@ pub(super) struct Failed {
 }
 
 /// The clock of the backstop ticks this often.
-const TICK: Duration = Duration::from_millis(50);
+pub const TICK: Duration = Duration::from_millis(50);
 
 /// Makes one call in an instance of its own. `items`: how many things the call is about, for
 /// its fuel.

@@ -9,6 +9,8 @@ use super::failure::Failure;
 use super::limits::Limits;
 use super::{World, clean};
 
+pub use super::call::TICK;
+
 pub use channel::{Atom, Encode, Escape, Event, Group, Mac, Native, Piece, Request, Response, Slot, Verdict};
 
 /// A channel plugin with the settings of one channel.
@@ -55,6 +57,11 @@ impl Deliverer {
     /// How large a thread's stack must be.
     pub fn stack(&self) -> usize {
         self.linked.limits.thread()
+    }
+
+    /// Lets time pass for the calls that run: the caller does so every [`TICK`].
+    pub fn tick(&self) {
+        self.linked.engine.increment_epoch();
     }
 
     /// The native receiver of Alertmanager that does it; `None`: through the relay.

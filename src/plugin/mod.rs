@@ -297,7 +297,7 @@ fn wrong_setting(settings: &Path, pointer: &str, message: &str) -> Finding {
 }
 
 /// A guest's text as one line that does nothing to a terminal.
-fn clean(text: &str) -> String {
+pub(crate) fn clean(text: &str) -> String {
     const LONGEST: usize = 500;
     let line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(LONGEST).collect();
     line.trim().to_owned()

@@ -1,0 +1,166 @@
+//! Threads on which plugins run: a call blocks, and needs a stack of its own size.
+
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use anyhow::Context as _;
+use tokio::sync::{Semaphore, oneshot};
+
+use super::locked;
+use crate::plugin::channel::{Deliverer, TICK};
+
+type Job = Box<dyn FnOnce() + Send>;
+
+/// Calls that wait for a thread. Each channel has a few at most, so that it is never full while
+/// there are fewer channels.
+const QUEUE: usize = 1024;
+
+/// The threads of one configuration. They end when it does, after what is queued.
+#[derive(Debug)]
+pub(super) struct Guests {
+    queue: SyncSender<Job>,
+    clock: Arc<Clock>,
+    /// How many calls of one channel may run at once: others always find a thread.
+    pub(super) share: usize,
+}
+
+/// Why a call did not happen.
+#[derive(Debug)]
+pub(super) enum NotCalled {
+    Busy,
+    /// Its thread ended, which is a mistake of ours.
+    Lost,
+}
+
+impl Guests {
+    /// As many threads as keep the processors busy with half of them.
+    pub(super) fn start(deliverers: Vec<Arc<Deliverer>>) -> anyhow::Result<Self> {
+        let share = std::thread::available_parallelism().map_or(1, usize::from);
+        let stack = deliverers.iter().map(|one| one.stack()).max().unwrap_or_default();
+        let (queue, jobs) = sync_channel::<Job>(QUEUE);
+        let jobs = Arc::new(Mutex::new(jobs));
+        let clock = Arc::new(Clock::default());
+        for number in 0..share * 2 {
+            let jobs = jobs.clone();
+            thread(format!("guest-{number}"), stack.max(MINIMUM), move || work(&jobs))?;
+        }
+        if !deliverers.is_empty() {
+            let clock = clock.clone();
+            thread("epoch".into(), MINIMUM, move || clock.run(&deliverers))?;
+        }
+        Ok(Guests { queue, clock, share })
+    }
+
+    /// Calls a guest. `turns`: of its channel.
+    pub(super) async fn call<T: Send + 'static>(
+        &self,
+        turns: &Semaphore,
+        call: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, NotCalled> {
+        let _turn = turns.acquire().await.map_err(|_| NotCalled::Lost)?;
+        let (answer, answered) = oneshot::channel();
+        let clock = self.clock.clone();
+        let job = Box::new(move || {
+            let _running = Running::new(clock);
+            let _ = answer.send(call());
+        });
+        self.queue.try_send(job).map_err(|error| match error {
+            TrySendError::Full(_) => NotCalled::Busy,
+            TrySendError::Disconnected(_) => NotCalled::Lost,
+        })?;
+        answered.await.map_err(|_| NotCalled::Lost)
+    }
+}
+
+impl Drop for Guests {
+    fn drop(&mut self) {
+        self.clock.change(|state| state.ended = true);
+    }
+}
+
+const MINIMUM: usize = 256 << 10;
+
+fn thread(name: String, stack: usize, work: impl FnOnce() + Send + 'static) -> anyhow::Result<()> {
+    let builder = std::thread::Builder::new().name(name).stack_size(stack);
+    builder.spawn(work).context("starting a thread for plugins").map(drop)
+}
+
+fn work(jobs: &Mutex<Receiver<Job>>) {
+    loop {
+        // Held while it waits: whoever is next waits for the lock instead.
+        let job = locked(jobs).recv();
+        match job {
+            Ok(job) => job(),
+            Err(_) => return,
+        }
+    }
+}
+
+/// Ticks for the backstop of plugins, while any runs.
+#[derive(Debug, Default)]
+struct Clock {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    running: usize,
+    ended: bool,
+}
+
+impl Clock {
+    fn change(&self, change: impl FnOnce(&mut State)) {
+        change(&mut locked(&self.state));
+        self.changed.notify_one();
+    }
+
+    fn run(&self, deliverers: &[Arc<Deliverer>]) {
+        let mut state = locked(&self.state);
+        // What is still queued at the end runs, and is ticked for.
+        while !state.ended || state.running > 0 {
+            if state.running == 0 {
+                state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+                continue;
+            }
+            state = self.tick(state, deliverers);
+        }
+    }
+
+    fn tick<'s>(
+        &'s self,
+        state: MutexGuard<'s, State>,
+        deliverers: &[Arc<Deliverer>],
+    ) -> MutexGuard<'s, State> {
+        drop(state);
+        std::thread::sleep(TICK);
+        deliverers.iter().for_each(|one| one.tick());
+        locked(&self.state)
+    }
+}
+
+/// Counts as running until it is dropped, however the call ends.
+struct Running(Arc<Clock>);
+
+impl Running {
+    fn new(clock: Arc<Clock>) -> Self {
+        {
+            let mut state = locked(&clock.state);
+            state.running += 1;
+            if state.running == 1 {
+                clock.changed.notify_one();
+            }
+        }
+        Running(clock)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let mut state = locked(&self.0.state);
+        state.running = state.running.saturating_sub(1);
+        if state.ended {
+            self.0.changed.notify_one();
+        }
+    }
+}
