@@ -36,6 +36,7 @@ mod parts;
 mod plugins;
 mod process;
 mod readme;
+mod relay;
 mod render;
 mod secrets;
 mod shipped;

@@ -95,3 +95,13 @@ pub fn unpinned(plugins: &[(&str, Vec<u8>, &str)]) -> Project {
     }
     project.file("profiles/profile.toml", profile)
 }
+
+/// A channel plugin whose settings are a number: how many alerts go into a message.
+pub fn channel_plugin() -> Vec<u8> {
+    module_of("1.0", "channel-plugin", &text("frame.wat").replace(";; the guest", &text("channel.wat")))
+}
+
+/// A channel plugin that does what the labels of an alert say.
+pub fn puppet_plugin() -> Vec<u8> {
+    module_of("1.0", "channel-plugin", &text("frame.wat").replace(";; the guest", &text("puppet.wat")))
+}
