@@ -244,7 +244,7 @@ impl Binary {
         Binary { sha256: sha256(&bytes), size: bytes.len() as u64, content: Content::Here(bytes) }
     }
 
-    fn open(path: &Path) -> Result<Self, String> {
+    pub fn open(path: &Path) -> Result<Self, String> {
         regular(path, LARGEST_BINARY)?;
         let read = || -> std::io::Result<Self> {
             let mut file = File::open(path)?;

@@ -85,7 +85,7 @@ impl Channel {
         );
         match complete(&info, settings)? {
             Ok(settings) => {
-                let deliverer = Deliverer::with(&code, limits, settings).map_err(why)?;
+                let deliverer = Deliverer::new(&code, limits, settings).map_err(why)?;
                 Ok(Ok(Channel { deliverer, urls: BTreeMap::new(), grants: None }))
             }
             Err(text) => Ok(Err(text)),

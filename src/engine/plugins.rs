@@ -1,6 +1,6 @@
 //! Plugins of a profile: their files held against their pins, compiled, and run.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Context;
 
@@ -13,7 +13,8 @@ use crate::pins::{self, Pin, Pins};
 use crate::plugin::codes::{M701, M707};
 use crate::plugin::receivers::Receiver;
 use crate::plugin::{
-    self, Info, Limits, Plugin, Said, Unloaded, component, order, policy, receivers, refusal, thresholds,
+    self, Info, Limits, Plugin, Said, Unloaded, World, component, order, policy, receivers, refusal,
+    thresholds,
 };
 use crate::profile::Profile;
 use crate::profile::codes::M015;
@@ -33,7 +34,15 @@ pub fn files(project: &Project, profile: &Profile) -> anyhow::Result<Files> {
         return Ok((files, findings));
     }
     let pins = Pins::read(project)?;
+    let channels = profile.settings.channels.values();
+    let delivering: BTreeSet<&String> =
+        channels.filter_map(|channel| Some(&channel.plugin.as_ref()?.name)).collect();
     for (name, plugin) in &profile.settings.plugins {
+        // A channel that is switched off costs nothing.
+        let delivers_only = |pin: &Pin| pin.worlds == [World::Channel];
+        if pins.plugins.get(&plugin.file).is_some_and(delivers_only) && !delivering.contains(name) {
+            continue;
+        }
         let place = Place::setting(Path::new(["plugins", name, "file"]));
         let file = match project.binary(&plugin.file) {
             Ok(file) => file,

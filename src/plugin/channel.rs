@@ -4,7 +4,7 @@
 
 use super::abi::{self, channel};
 use super::call::{Answer, Failed};
-use super::component::{Code, Engines, Linked, link, link_code};
+use super::component::{Code, Engines, Linked, link_code};
 use super::failure::Failure;
 use super::limits::Limits;
 use super::{World, clean};
@@ -37,13 +37,8 @@ pub struct Said<T> {
 }
 
 impl Deliverer {
-    /// `code`: what [`super::component::compile`] made; `settings`: complete.
-    pub fn new(code: &[u8], limits: &Limits, settings: String) -> Result<Self, Failure> {
-        Self::of(link(code, limits, Engines::default().of(limits)?)?, settings)
-    }
-
-    /// The same with code that may have been kept.
-    pub fn with(code: &Code, limits: &Limits, settings: String) -> Result<Self, Failure> {
+    /// `settings`: complete.
+    pub fn new(code: &Code, limits: &Limits, settings: String) -> Result<Self, Failure> {
         Self::of(link_code(code, limits, Engines::default().of(limits)?)?, settings)
     }
 

@@ -17,10 +17,11 @@ use super::progress::Progress;
 use super::send::{Sender, Values};
 use super::tokens::Tokens;
 use crate::bundle::manifest::sha256;
-use crate::compiled;
+use crate::compiled::{Shelf, Wanted};
 use crate::plugin::channel::Deliverer;
 use crate::plugin::{Limits, component};
 use crate::profile::settings;
+use crate::project::Binary;
 use crate::render::relay::{self, CONTROL, VERSION};
 use crate::secret::Secret;
 
@@ -64,7 +65,7 @@ pub(super) struct Lasting {
 pub(super) const MOST: usize = 1024;
 
 /// A file of what the relay runs.
-type Files = BTreeMap<PathBuf, Vec<u8>>;
+type Files = BTreeMap<PathBuf, Binary>;
 
 /// Reads all files of one generation. `before`: what ran until now.
 pub(super) fn load(options: &Options, before: Option<&Config>) -> anyhow::Result<Config> {
@@ -121,24 +122,22 @@ fn deliverers(
         if files.contains_key(&path) {
             continue;
         }
-        let bytes = std::fs::read(&path).with_context(|| path.display().to_string())?;
+        let file = Binary::open(&path).map_err(|why| anyhow::anyhow!("{} {why}", path.display()))?;
         ensure!(
-            sha256(&bytes) == channel.sha256,
+            file.sha256 == channel.sha256,
             "{} is not the file that the bundle was built with: `monprov verify` says more",
             path.display()
         );
-        component::check_size(&bytes, &Limits::of(&channel.limits))
+        component::check_size(file.size, &Limits::of(&channel.limits))
             .map_err(|failure| anyhow::anyhow!("the plugin of the channel `{name}` {failure}"))?;
-        files.insert(path, bytes);
+        files.insert(path, file);
     }
-    let named: Vec<(&str, &[u8])> = relay
-        .channels
-        .iter()
-        .filter_map(|(name, channel)| {
-            Some((name.as_str(), files.get(&folder.join(&channel.plugin))?.as_slice()))
-        })
-        .collect();
-    let code = compiled::code(&options.data, &named)?;
+    let wanted = |(name, channel): (&String, &relay::Channel)| {
+        files.get(&folder.join(&channel.plugin)).map(|file| (name.clone(), file))
+    };
+    let named: Vec<(String, &Binary)> = relay.channels.iter().filter_map(wanted).collect();
+    let wanted: Vec<Wanted<'_>> = named.iter().map(|(name, file)| Wanted { name, file }).collect();
+    let code = Shelf::open(&options.data)?.code(&wanted)?;
     let mut made = BTreeMap::new();
     for ((name, channel), code) in relay.channels.iter().zip(code) {
         let deliverer = code

@@ -241,7 +241,7 @@ impl Work<'_> {
         let at = jiff::Timestamp::now().as_millisecond() as f64;
         let call = move || deliverer.deliver(&group, at);
         match self.channel.guests.call(&self.channel.turns, call).await {
-            Ok(Ok(Said { value, printed })) => {
+            Ok(Ok(Said { value, printed, .. })) => {
                 self.printed(&printed);
                 Some(value)
             }
@@ -303,7 +303,7 @@ impl Work<'_> {
         let call = move || deliverer.judge(&key, &response);
         let judged = self.channel.guests.call(&self.channel.turns, call).await;
         let verdict = match judged {
-            Ok(Ok(Said { value, printed })) => {
+            Ok(Ok(Said { value, printed, .. })) => {
                 self.printed(&printed);
                 value
             }

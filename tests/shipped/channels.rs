@@ -27,7 +27,7 @@ fn channel(name: &str, settings: Json) -> Deliverer {
     let info = monprov::plugin::inspect(code, &Limits::default()).unwrap();
     let settings = settings.as_object().unwrap().clone();
     let settings = schema::complete(&info.settings_schema, settings).unwrap().to_string();
-    Deliverer::with(code, &Limits::default(), settings).unwrap()
+    Deliverer::new(code, &Limits::default(), settings).unwrap()
 }
 
 /// Runs where there is enough stack for a guest.
