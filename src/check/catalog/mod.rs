@@ -205,13 +205,14 @@ const fn builtin(name: &'static str, text: &'static str) -> Builtin {
     Builtin { name, text, read: OnceLock::new() }
 }
 
-static BUILTIN: [Builtin; 6] = [
+static BUILTIN: [Builtin; 7] = [
     builtin("alertmanager", include_str!("data/alertmanager.json")),
     builtin("celery-exporter", include_str!("data/celery-exporter.json")),
     builtin("node_exporter", include_str!("data/node_exporter.json")),
     builtin("prometheus", include_str!("data/prometheus.json")),
     builtin("prometheus-exporter-celery", include_str!("data/prometheus-exporter-celery.json")),
     builtin("redis_exporter", include_str!("data/redis_exporter.json")),
+    builtin("relay", include_str!("data/relay.json")),
 ];
 
 impl Catalogs {
