@@ -431,3 +431,57 @@ fn kill_what_it_entered(nsenter: u32) {
         let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
     }
 }
+
+/// The relay in a container delivers what Alertmanager sends it, and takes over another
+/// configuration without a restart.
+#[test]
+fn the_relay_runs_in_a_container() {
+    let stack = Stack::new();
+    stack.engine.import_relay();
+    crate::support::project::copy_plugins(stack.project.root());
+    // What takes every POST here is Prometheus.
+    let relayed = |text: &str| {
+        profile(100).replace("channel = \"hook\"", "channel = \"room\"\ngroup_wait = \"1s\"").replace(
+            "[channels.hook.webhook]\nurl = \"http://127.0.0.1:1/hook\"",
+            &format!(
+                r#"
+[services.relay]
+kind = "relay"
+image = "test/monprov:v0.1.0"
+port = 9095
+publish = 19095
+health = {{ interval = "1s", start_period = "1s" }}
+
+[plugins.webhook-template]
+file = "plugins/webhook-template/webhook-template.wasm"
+
+[channels.room.plugin]
+name = "webhook-template"
+settings = {{ body = '{{ "{text}": {{{{ text }}}} }}' }}
+endpoints.hook = {{ url = "http://prometheus:9090/-/reload", private = true }}
+"#
+            ),
+        )
+    };
+    let first = stack.switch(&relayed("text")).succeeds();
+    assert!(first.stderr.contains("relay runs "), "{}", first.stderr);
+    let held = stack.monprov("drill prod --json").succeeds();
+    let held: Value = serde_json::from_str(&held.stdout).unwrap();
+    let outcome = &held["outcomes"][0];
+    assert_eq!(
+        (&outcome["receiver"], &outcome["verdict"]),
+        (&"room".into(), &"delivered".into()),
+        "{held:#}"
+    );
+
+    let before = stack.containers();
+    let changed = stack.switch(&relayed("message")).succeeds();
+    assert!(changed.stderr.contains("reload    relay ✓"), "{}", changed.stderr);
+    assert_eq!(stack.containers(), before);
+    stack.monprov("status prod").succeeds();
+    // Only its own user reads its secrets, and nobody's process list has one.
+    let token = stack.project.path(".monprov/secrets/prod/relay/room.token");
+    let token = std::fs::read_to_string(token).unwrap();
+    let listed = stack.engine.docker(&["inspect", "monprov-prod_relay_1", "monprov-prod_alertmanager_1"]);
+    assert!(token.len() == 43 && !listed.contains(&token));
+}

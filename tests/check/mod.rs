@@ -1,5 +1,6 @@
 //! Our checks against real Prometheus: what `promtool` refuses is refused, and nothing else.
 
+mod channels;
 mod corpus;
 mod endpoints;
 mod meaning;

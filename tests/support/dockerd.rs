@@ -103,32 +103,53 @@ impl Dockerd {
         command.output().unwrap()
     }
 
-    /// One layer with the programs and what they need, under a name for each.
+    /// The images that every test may use.
     fn import(&self) {
+        let tools = ["prometheus", "prometheus-alertmanager", "sh", "sleep", "cat", "wget"].map(program);
+        let template = |name: &str| PathBuf::from(format!("/usr/share/prometheus/alertmanager/{name}.tmpl"));
+        self.image(
+            &tools,
+            &["default", "email"].map(template),
+            &["prometheus", "alertmanager"],
+            &[
+                ("test/prometheus:v2.42.0", r#"ENTRYPOINT ["/bin/prometheus"]"#),
+                ("test/alertmanager:v0.25.0", r#"ENTRYPOINT ["/bin/prometheus-alertmanager"]"#),
+                ("test/tool:v1.0.0", r#"ENTRYPOINT ["/bin/sh", "-c"]"#),
+            ],
+        );
+    }
+
+    /// The relay's image, as the Dockerfile makes it.
+    pub fn import_relay(&self) {
+        let own = PathBuf::from(env!("CARGO_BIN_EXE_monprov"));
+        let programs = [own, program("sh"), program("wget")];
+        let images = [("test/monprov:v0.1.0", r#"ENTRYPOINT ["/bin/monprov"]"#)];
+        self.image(&programs, &[], &["var/lib/monprov"], &images);
+    }
+
+    /// One layer with programs and what they need, under a name for each entrypoint. `owned`: folders
+    /// of the user that all but tools run as.
+    fn image(&self, programs: &[PathBuf], files: &[PathBuf], owned: &[&str], images: &[(&str, &str)]) {
         let root = self.folder.path().join("root");
-        for folder in ["tmp", "prometheus", "alertmanager", "etc"] {
+        for folder in owned.iter().chain(&["tmp", "etc"]) {
             std::fs::create_dir_all(root.join(folder)).unwrap();
         }
-        for owned in ["prometheus", "alertmanager"] {
+        for owned in owned {
             std::os::unix::fs::chown(root.join(owned), Some(65534), Some(65534)).unwrap();
         }
         std::fs::write(root.join("etc/passwd"), "root:x:0:0::/:/bin/sh\nnobody:x:65534:65534::/:/bin/sh\n")
             .unwrap();
-        for name in ["prometheus", "prometheus-alertmanager", "sh", "sleep", "cat", "wget"] {
-            copy_with_libraries(&program(name), &root.join("bin").join(name));
+        for program in programs {
+            copy_with_libraries(program, &root.join("bin").join(program.file_name().unwrap()));
         }
-        for template in ["default", "email"] {
-            copy_into(Path::new(&format!("/usr/share/prometheus/alertmanager/{template}.tmpl")), &root);
+        for file in files {
+            copy_into(file, &root);
         }
         let archive = self.folder.path().join("image.tar");
         let tar =
             Command::new("tar").args(["-C"]).arg(&root).arg("-cf").arg(&archive).arg(".").output().unwrap();
         assert!(tar.status.success(), "{}", String::from_utf8_lossy(&tar.stderr));
-        for (image, entrypoint) in [
-            ("test/prometheus:v2.42.0", r#"ENTRYPOINT ["/bin/prometheus"]"#),
-            ("test/alertmanager:v0.25.0", r#"ENTRYPOINT ["/bin/prometheus-alertmanager"]"#),
-            ("test/tool:v1.0.0", r#"ENTRYPOINT ["/bin/sh", "-c"]"#),
-        ] {
+        for (image, entrypoint) in images {
             let user = if image.contains("tool") { "USER 0" } else { "USER 65534" };
             self.docker(&[
                 "import",
