@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
+use std::sync::mpsc;
 
 use anyhow::Context;
 use serde::Deserialize;
@@ -11,7 +12,7 @@ use serde_json::{Map, Value as Json};
 
 use super::authors::{ALERTS, Cost, begun, code, fastest, timed};
 use super::{Environment, Failure, load};
-use crate::plugin::channel::{Deliverer, Event, Group, Response};
+use crate::plugin::channel::{Deliverer, Event, Group, Response, TICK};
 use crate::plugin::schema::{self, Refused};
 use crate::plugin::{self, Info, Limits, World, grants, payload, show};
 use crate::profile::settings::SecretGrant;
@@ -187,12 +188,23 @@ impl Channel {
         }
     }
 
-    /// Guests run on a stack that is as large as their limits say.
+    /// Guests run on a stack that is as large as their limits say, while time passes for them.
     fn on_a_thread<T: Send>(&self, work: impl FnOnce() -> T + Send) -> anyhow::Result<T> {
         std::thread::scope(|scope| {
             let thread = std::thread::Builder::new().stack_size(self.deliverer.stack());
+            let (done, ended) = mpsc::channel();
+            let work = move || drop(done.send(work()));
             let running = thread.spawn_scoped(scope, work).context("there is no thread for the plugin")?;
-            running.join().map_err(|_| anyhow::anyhow!("the plugin's thread ended"))
+            loop {
+                match ended.recv_timeout(TICK) {
+                    Ok(result) => return Ok(result),
+                    Err(mpsc::RecvTimeoutError::Timeout) => self.deliverer.tick(),
+                    Err(mpsc::RecvTimeoutError::Disconnected) => break,
+                }
+            }
+            // Its panic has been told.
+            let _ = running.join();
+            anyhow::bail!("the plugin's thread ended")
         })
     }
 }
