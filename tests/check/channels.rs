@@ -6,7 +6,8 @@ use crate::support::resolved::{line, stack};
 
 /// A stack whose one channel is a plugin's.
 fn with(relay: bool, plugin: &str) -> Vec<String> {
-    let relay = if relay { "[services.relay]\nkind = \"relay\"\nimage = \"m/m:1.0.0\"\nport = 9095\n" } else { "" };
+    let relay =
+        if relay { "[services.relay]\nkind = \"relay\"\nimage = \"m/m:1.0.0\"\nport = 9095\n" } else { "" };
     let stack = stack(&format!(
         r#"
         [services.alertmanager]
@@ -32,7 +33,8 @@ fn with(relay: bool, plugin: &str) -> Vec<String> {
     check(&stack).iter().map(line).collect()
 }
 
-const GRANT: &str = r#"grants.token = { secret = "${secret.token}", endpoint = "robot", use = "value", place = "query" }"#;
+const GRANT: &str =
+    r#"grants.token = { secret = "${secret.token}", endpoint = "robot", use = "value", place = "query" }"#;
 
 #[test]
 fn what_is_granted_as_it_should_be_says_nothing() {
@@ -84,7 +86,9 @@ fn a_secret_travels_in_the_open_only_where_that_is_said() {
     };
     assert_eq!(
         open(""),
-        ["warning M333 channels.ops.plugin.endpoints.open.url: the secret `token` goes to `open` in the open"]
+        [
+            "warning M333 channels.ops.plugin.endpoints.open.url: the secret `token` goes to `open` in the open"
+        ]
     );
     assert_eq!(open(", private = true"), [""; 0]);
 }
