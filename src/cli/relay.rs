@@ -23,12 +23,19 @@ pub(super) struct Relay {
     /// Where the code of plugins is kept
     #[arg(long, value_name = "DIR")]
     data: PathBuf,
-    /// The address to listen on: of the machine itself, or of the stack's network
-    #[arg(long, value_name = "IP:PORT")]
+    /// The address to listen on: `127.0.0.1:9095` of the machine itself, `:9095` in a container of
+    /// the stack's network
+    #[arg(long, value_name = "[IP]:PORT", value_parser = address)]
     listen: SocketAddr,
     /// Keep payloads in DIR, for `monprov plugin replay`: the last 1000, and what alerts say is in them
     #[arg(long, value_name = "DIR")]
     record: Option<PathBuf>,
+}
+
+/// As Prometheus takes it: without an IP all of the machine's.
+fn address(text: &str) -> Result<SocketAddr, String> {
+    let whole = if text.starts_with(':') { format!("0.0.0.0{text}") } else { text.to_owned() };
+    whole.parse().map_err(|_| "write `127.0.0.1:9095`, or `:9095`".to_owned())
 }
 
 impl Relay {
