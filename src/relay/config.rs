@@ -1,6 +1,7 @@
 //! `relay.json`, the plugins beside it and the secret files → what the relay runs.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -119,18 +120,21 @@ fn deliverers(
     let mut files = Files::new();
     for (name, channel) in &relay.channels {
         let path = folder.join(&channel.plugin);
-        if files.contains_key(&path) {
-            continue;
-        }
-        let file = Binary::open(&path).map_err(|why| anyhow::anyhow!("{} {why}", path.display()))?;
+        // Channels may share a plugin, and each has a digest and a limit of its own.
+        let file = match files.entry(path) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => {
+                let path = new.key().clone();
+                new.insert(Binary::open(&path).map_err(|why| anyhow::anyhow!("{} {why}", path.display()))?)
+            }
+        };
         ensure!(
             file.sha256 == channel.sha256,
             "{} is not the file that the bundle was built with: `monprov verify` says more",
-            path.display()
+            folder.join(&channel.plugin).display()
         );
         component::check_size(file.size, &Limits::of(&channel.limits))
             .map_err(|failure| anyhow::anyhow!("the plugin of the channel `{name}` {failure}"))?;
-        files.insert(path, file);
     }
     let wanted = |(name, channel): (&String, &relay::Channel)| {
         files.get(&folder.join(&channel.plugin)).map(|file| (name.clone(), file))

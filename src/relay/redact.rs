@@ -54,10 +54,7 @@ impl fmt::Debug for Hidden {
 impl Hidden {
     pub(super) fn new(mut values: Vec<Zeroizing<Vec<u8>>>) -> Self {
         values.retain(|value| !value.is_empty());
-        // What is escaped already can come back unescaped, and shorter.
-        let escaped = |value: &[u8]| value.iter().any(|byte| b"%\\&".contains(byte));
-        let least = |value: &Zeroizing<Vec<u8>>| if escaped(value) { 0 } else { value.len() };
-        let shortest = values.iter().map(least).min().unwrap_or(usize::MAX);
+        let shortest = values.iter().map(|value| least(value)).min().unwrap_or(usize::MAX);
         Hidden { values, shortest, search: OnceLock::new() }
     }
 
@@ -93,6 +90,16 @@ impl Search {
         builder.kind(Some(AhoCorasickKind::ContiguousNFA));
         Search { automaton: builder.build(&texts).ok(), margins }
     }
+}
+
+/// How short a value can come back: what is escaped already can come unescaped.
+fn least(value: &[u8]) -> usize {
+    let mut reading = Reading::new(value);
+    for _ in 0..MAX_LAYERS {
+        let Some(next) = reading.decoded() else { break };
+        reading = next;
+    }
+    reading.text().len()
 }
 
 /// The text without what is hidden, and of the text that came no more than `keep` bytes.
@@ -226,6 +233,16 @@ mod tests {
     fn without(values: &[&str], text: &str) -> String {
         let text = redact(&[&hidden(values)], text.as_bytes(), usize::MAX).unwrap();
         String::from_utf8_lossy(&text).into_owned()
+    }
+
+    #[test]
+    fn a_text_that_is_too_short_for_a_secret_is_not_searched() {
+        let signature = hidden(&["q83vEjRWeJCrze8SNFZ4kKvN7xI0VniQq83vEjRWeJA%3D"]);
+        let answer = b"{\"errcode\":0,\"errmsg\":\"ok\"}";
+        assert_eq!(redact(&[&signature], answer, usize::MAX).unwrap(), answer);
+        assert!(signature.search.get().is_none());
+        let unescaped = b"q83vEjRWeJCrze8SNFZ4kKvN7xI0VniQq83vEjRWeJA=";
+        assert_eq!(redact(&[&signature], unescaped, usize::MAX).unwrap(), b"[redacted]");
     }
 
     #[test]
