@@ -229,9 +229,8 @@ fn data(stack: &Stack, service: &Service) -> Option<String> {
 
 fn health(service: &Service) -> Option<String> {
     let path = service.health.http.as_deref().or(match service.kind {
-        ServiceKind::Prometheus | ServiceKind::Alertmanager => Some("/-/healthy"),
-        // Until its plugins are compiled it takes nothing.
-        ServiceKind::Relay => Some("/-/ready"),
+        // A relay is well while it compiles its plugins; that it runs them, its status proves.
+        ServiceKind::Prometheus | ServiceKind::Alertmanager | ServiceKind::Relay => Some("/-/healthy"),
         ServiceKind::Grafana => Some("/api/health"),
         ServiceKind::Exporter => None,
     })?;

@@ -31,6 +31,9 @@ impl Seen {
         };
         let url = format!("http://{address}/-/status");
         let answer = client.get_with(&url, token.expose())?;
+        if answer.status == 503 {
+            return Err("it compiles its plugins".into());
+        }
         if answer.status != 200 {
             return Ok(Seen {
                 config_sha256: Err(format!("it answers {} to its control token", answer.status)),
