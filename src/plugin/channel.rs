@@ -4,7 +4,7 @@
 
 use super::abi::{self, channel};
 use super::call::{Answer, Failed};
-use super::component::{Code, Engines, Linked, link_code};
+use super::component::{Code, Engines, Linked, link_code, pooled};
 use super::failure::Failure;
 use super::limits::Limits;
 use super::{World, clean};
@@ -37,6 +37,15 @@ pub struct Said<T> {
 }
 
 impl Deliverer {
+    /// For many calls, of which so many run at once.
+    pub fn busy(code: &Code, limits: &Limits, settings: String, calls: u32) -> Result<Self, Failure> {
+        // A component that asks for more than is kept ready gets it anew for each call.
+        match pooled(limits, calls).and_then(|engine| link_code(code, limits, engine)) {
+            Ok(linked) => Self::of(linked, settings),
+            Err(_) => Self::new(code, limits, settings),
+        }
+    }
+
     /// `settings`: complete.
     pub fn new(code: &Code, limits: &Limits, settings: String) -> Result<Self, Failure> {
         Self::of(link_code(code, limits, Engines::default().of(limits)?)?, settings)

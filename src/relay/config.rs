@@ -12,7 +12,7 @@ use tokio::sync::Semaphore;
 use super::Options;
 use super::budget::{Budget, Pause};
 use super::groups::Groups;
-use super::guests::Guests;
+use super::guests::{Guests, share};
 use super::outcomes::Outcomes;
 use super::progress::Progress;
 use super::send::{Sender, Values};
@@ -146,7 +146,8 @@ fn deliverers(
     for ((name, channel), code) in relay.channels.iter().zip(code) {
         let deliverer = code
             .and_then(|code| {
-                Deliverer::new(&code, &Limits::of(&channel.limits), channel.settings.to_string())
+                let calls = u32::try_from(share()).unwrap_or(u32::MAX);
+                Deliverer::busy(&code, &Limits::of(&channel.limits), channel.settings.to_string(), calls)
             })
             .map_err(|failure| anyhow::anyhow!("the plugin of the channel `{name}` {failure}"))?;
         made.insert(name.clone(), Arc::new(deliverer));

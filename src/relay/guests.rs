@@ -20,7 +20,7 @@ const QUEUE: usize = 1024;
 pub(super) struct Guests {
     queue: SyncSender<Job>,
     clock: Arc<Clock>,
-    /// How many calls of one channel may run at once: others always find a thread.
+    /// See [`share`]: other channels always find a thread.
     pub(super) share: usize,
 }
 
@@ -32,10 +32,15 @@ pub(super) enum NotCalled {
     Lost,
 }
 
+/// How many calls of one channel may run at once.
+pub(super) fn share() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
 impl Guests {
     /// As many threads as keep the processors busy with half of them.
     pub(super) fn start(deliverers: Vec<Arc<Deliverer>>) -> anyhow::Result<Self> {
-        let share = std::thread::available_parallelism().map_or(1, usize::from);
+        let share = share();
         let stack = deliverers.iter().map(|one| one.stack()).max().unwrap_or_default();
         let (queue, jobs) = sync_channel::<Job>(QUEUE);
         let jobs = Arc::new(Mutex::new(jobs));
