@@ -281,7 +281,7 @@ impl PrometheusApi {
 /// An Alertmanager with its data in a temporary folder.
 #[derive(Debug)]
 pub struct Alertmanager {
-    _daemon: Daemon,
+    daemon: Daemon,
     pub port: u16,
     _folder: TempDir,
 }
@@ -297,7 +297,12 @@ impl Alertmanager {
             .arg("--cluster.listen-address=");
         let mut daemon = Daemon::start("alertmanager", folder.path(), &command);
         daemon.until(|| http::is_ok(&format!("http://127.0.0.1:{port}/-/ready")));
-        Alertmanager { _daemon: daemon, port, _folder: folder }
+        Alertmanager { daemon, port, _folder: folder }
+    }
+
+    /// What it printed so far.
+    pub fn output(&self) -> String {
+        self.daemon.output()
     }
 }
 
