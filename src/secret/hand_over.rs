@@ -15,7 +15,7 @@ use super::files::{self, Files, Owner};
 use super::{Resolved, Secret, fill, place};
 use crate::bundle::manifest::Manifest;
 use crate::profile::text::Text;
-use crate::stack::Uptake;
+use crate::stack::{ServiceKind, Uptake};
 
 /// Services are host names; this is none, so no service is called like it.
 const ENVIRONMENT: &str = "_environment";
@@ -151,7 +151,13 @@ impl<'a> HandOver<'a> {
             return place::wipe(state, &self.manifest.profile);
         }
         let place = place::make(state, &self.manifest.profile)?;
-        for (name, (owner, files)) in &self.services {
+        // Whoever is shown a token has it before the one who shows it.
+        let shows = |name: &str| {
+            self.manifest.services.get(name).is_none_or(|service| service.kind != ServiceKind::Relay)
+        };
+        let mut services: Vec<_> = self.services.iter().collect();
+        services.sort_by_key(|(name, _)| shows(name));
+        for (name, (owner, files)) in services {
             match changes.contains_key(*name) {
                 true => files::write(&place.join(name), *owner, files)?,
                 // A run that was killed may have left old values.
