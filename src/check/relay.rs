@@ -4,7 +4,9 @@ use core::net::IpAddr;
 
 use url::{Host, Url};
 
+use super::services::M313;
 use crate::diagnostic::{Code, Finding, Place, nearest};
+use crate::profile::codes::M003;
 use crate::profile::settings::{Place as Where, Use};
 use crate::stack::{Relayed, Runtime, Stack, address};
 
@@ -62,7 +64,7 @@ pub fn check(stack: &Stack) -> Vec<Finding> {
         if relayed.budget.is_some_and(|budget| budget.messages == 0 || budget.per.0 == 0) {
             let place = Place::setting(relayed.at.join("budget"));
             findings.push(
-                Finding::error(&M331, place, "a budget of nothing").label("at least one message in a time"),
+                Finding::error(&M003, place, "a budget of nothing").label("at least one message in a time"),
             );
         }
     }
@@ -72,7 +74,9 @@ pub fn check(stack: &Stack) -> Vec<Finding> {
         let place = Place::setting(relay.at.join("publish"));
         let message = "monprov reloads and proves the relay through its published port; keep it on 127.0.0.1";
         if relay.publish_address != "127.0.0.1" && relay.publish_address != "::1" {
-            findings.push(Finding::error(&M331, place, message));
+            findings.push(
+                Finding::error(&M313, place, message).label("leave `publish_address` out: it is 127.0.0.1"),
+            );
         }
     }
     findings
@@ -81,7 +85,12 @@ pub fn check(stack: &Stack) -> Vec<Finding> {
 fn endpoints(relayed: &Relayed, findings: &mut Vec<Finding>) {
     for (name, endpoint) in &relayed.endpoints {
         let place = Place::setting(relayed.at.join("endpoints").join(name).join("url"));
+        let odd = |c: char| c == '\\' || c.is_whitespace() || c.is_control();
         let wrong = match Url::parse(&endpoint.url) {
+            _ if endpoint.url.contains(odd) => Some("it holds a space or a backslash; escape it".into()),
+            _ if endpoint.timeout.is_some_and(|timeout| timeout.is_zero()) => {
+                Some("its `timeout` leaves no time".into())
+            }
             Err(error) => Some(error.to_string()),
             Ok(url) if !matches!(url.scheme(), "http" | "https") => {
                 Some("its scheme is neither https nor http".into())

@@ -94,9 +94,28 @@ fn a_secret_travels_in_the_open_only_where_that_is_said() {
 }
 
 #[test]
+fn what_the_relay_would_refuse_is_refused_at_build() {
+    for (endpoint, why) in [
+        (
+            r#"url = "https://a.example/b c""#,
+            "`https://a.example/b c` can't be an endpoint: it holds a space",
+        ),
+        (
+            r#"url = "https://a.example", timeout = "0s""#,
+            "can't be an endpoint: its `timeout` leaves no time",
+        ),
+        (r#"url = "https://me@a.example""#, "can't be an endpoint: it has a user"),
+        (r#"url = "https://a.example/?b=c""#, "can't be an endpoint: a query comes from the plugin"),
+    ] {
+        let found = with(true, &format!("endpoints.odd = {{ {endpoint} }}"));
+        assert!(found.len() == 1 && found[0].contains(why), "{found:?}");
+    }
+}
+
+#[test]
 fn a_budget_of_nothing_delivers_nothing() {
     assert_eq!(
         with(true, "budget = { messages = 0, per = \"1m\" }"),
-        ["error M331 channels.ops.plugin.budget: a budget of nothing"]
+        ["error M003 channels.ops.plugin.budget: a budget of nothing"]
     );
 }
