@@ -1,7 +1,7 @@
 //! Images: well formed, and named as exactly as the profile demands.
 
 use crate::diagnostic::{Code, Finding, Place};
-use crate::stack::{ImagePolicy, Runtime, Service, ServiceKind, Stack, Version};
+use crate::stack::{ImagePolicy, Service, ServiceKind, Stack, Version};
 
 pub static M310: Code = Code {
     id: "M310",
@@ -86,7 +86,7 @@ impl<'a> Reference<'a> {
 
 pub fn check(stack: &Stack) -> Vec<Finding> {
     let mut findings = vec![];
-    if stack.runtime == Runtime::Compose {
+    if stack.runtime.in_containers() {
         for service in stack.services.values() {
             if let Some(image) = &service.image {
                 findings.extend(one(stack, service, image));

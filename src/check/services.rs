@@ -237,7 +237,7 @@ fn one(stack: &Stack, service: &Service, findings: &mut Vec<Finding>) {
             findings.push(Finding::error(&M315, place, message).label("leave it out"));
         }
     }
-    if stack.runtime == Runtime::Compose {
+    if stack.runtime.in_containers() {
         scripts(stack, service, findings);
         owner(stack, service, findings);
     }
@@ -355,7 +355,7 @@ fn targets(stack: &Stack, scrape: &Scrape, findings: &mut Vec<Finding>) {
             findings.push(finding.label("write `host:port`, without scheme and path"));
             continue;
         };
-        if stack.runtime != Runtime::Compose || host.contains('.') {
+        if !stack.runtime.in_containers() || host.contains('.') {
             continue;
         }
         if let Some(service) = stack.services.get(host) {

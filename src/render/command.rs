@@ -50,7 +50,7 @@ pub fn commands(stack: &Stack, files: &SecretFiles) -> BTreeMap<String, Command>
 
 /// `files`: the secret files that the service's configuration names.
 pub fn command(stack: &Stack, service: &Service, files: &BTreeMap<String, Text>) -> Command {
-    let compose = stack.runtime == Runtime::Compose;
+    let compose = stack.runtime.in_containers();
     let mut command = Command { data: data(stack, service), health: health(service), ..Command::default() };
     let file = |text: &Text, uptake| SecretFile { text: text.clone(), uptake };
     let read = match service.kind {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::command::Command;
 use crate::bundle::Tree;
-use crate::stack::{Runtime, Stack};
+use crate::stack::Stack;
 
 /// The script that asks a service for its health.
 pub const PROBE: &str = "bin/probe";
@@ -18,7 +18,7 @@ pub fn wrapper_file(service: &str) -> String {
 /// The scripts that the services of a stack need.
 pub fn scripts(stack: &Stack, commands: &BTreeMap<String, Command>) -> Tree {
     let mut tree = Tree::new();
-    if stack.runtime != Runtime::Compose {
+    if !stack.runtime.in_containers() {
         return tree;
     }
     tree.insert_executable(PROBE, PROBE_SCRIPT);

@@ -20,6 +20,11 @@ impl Runtime {
         }
     }
 
+    /// Whether services run from images, each with addresses and paths of its own.
+    pub fn in_containers(self) -> bool {
+        self != Runtime::Process
+    }
+
     /// Where other services of the stack reach a port of a service.
     pub fn address(self, service: &str, port: u16) -> String {
         match self {
