@@ -7,6 +7,7 @@
 pub mod codes;
 pub mod interpolate;
 pub mod layers;
+pub mod matrix;
 pub mod merge;
 pub mod node;
 pub mod provenance;
@@ -90,6 +91,10 @@ pub fn load(name: &str, source: &dyn Source, lookup: Lookup<'_>) -> Loaded {
     let mut root = Node::new(Value::Table(node::Table::default()), At::new(0, 0..0));
     for layer in layers {
         merger.merge(&mut root, layer.root, shapes.root);
+    }
+    // What a file says of itself is not inherited, and no part of what is built.
+    if let Some(table) = root.table_mut() {
+        table.entries.remove("profile");
     }
     findings.append(&mut merger.findings);
     let removed: BTreeMap<Path, At> = merge::prune(&shapes, &mut root).into_iter().collect();

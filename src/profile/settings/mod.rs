@@ -30,6 +30,9 @@ use super::units::Duration;
 pub struct Settings {
     /// Layers that this one builds on, by file name without `.toml`; the later one wins.
     pub extends: Vec<String>,
+    /// Whether `build --all` builds this file; by default it does where no other file extends it.
+    /// Not inherited.
+    pub profile: Option<bool>,
     pub stack: StackSettings,
     pub build: BuildSettings,
     /// Settings from outside that anyone may read: `${var.NAME}`.
