@@ -9,7 +9,7 @@
 //!     bundles, read back into Stacks ─ diff ─► what changes for the people on call
 //! ```
 //!
-//! Everything from [`profile`] to [`bundle`] is pure: values in, values out, no clock, no
+//! Everything from [`profile`] to [`bundle`], and [`trust`], is pure: values in, values out, no clock, no
 //! environment, no file system. Effects stand at the edge: [`secret`], [`store`], [`activate`],
 //! [`oracle`] and the file reading in [`engine`], which is the one file that knows the whole sequence.
 //! [`cli`] calls only the engine and is the only room that prints.
@@ -22,6 +22,7 @@ pub mod plugin;
 pub mod profile;
 pub mod render;
 pub mod stack;
+pub mod trust;
 
 pub mod activate;
 pub mod cli;

@@ -9,7 +9,7 @@ use regex::Regex;
 use crate::support::{repository, repository_files};
 
 const PURE: &[&str] =
-    &["profile", "stack", "check", "render", "bundle", "diff", "observe", "plugin", "diagnostic"];
+    &["profile", "stack", "check", "render", "bundle", "diff", "observe", "plugin", "trust", "diagnostic"];
 const EDGE: &[&str] = &[
     "secret", "store", "activate", "relay", "memo", "oracle", "pins", "compiled", "project", "engine", "cli",
 ];
