@@ -30,6 +30,12 @@ impl NarHash {
     }
 }
 
+impl From<[u8; 32]> for NarHash {
+    fn from(sum: [u8; 32]) -> Self {
+        NarHash(sum)
+    }
+}
+
 impl fmt::Display for NarHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&hex(&self.0))
@@ -152,6 +158,26 @@ pub(crate) fn base32(bytes: &[u8]) -> String {
     (0..digits).rev().map(digit).collect()
 }
 
+/// What [`base32`] wrote; `None` for any other text, also one with bits to spare.
+pub(crate) fn from_base32<const N: usize>(text: &str) -> Option<[u8; N]> {
+    if text.len() != (N * 8).div_ceil(5) {
+        return None;
+    }
+    let mut bytes = [0_u8; N];
+    for (n, character) in text.bytes().rev().enumerate() {
+        let digit = u16::try_from(ALPHABET.iter().position(|known| *known == character)?).ok()?;
+        let (index, shift) = (n * 5 / 8, n * 5 % 8);
+        let [low, high] = (digit << shift).to_le_bytes();
+        *bytes.get_mut(index)? |= low;
+        match bytes.get_mut(index + 1) {
+            Some(next) => *next |= high,
+            None if high != 0 => return None,
+            None => {}
+        }
+    }
+    Some(bytes)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -163,6 +189,20 @@ mod tests {
         assert_eq!(hash.base32(), "094qif9n4cq4fdg459qzbhg1c6wywawwaaivx0k0x8xhbyx4vwic");
         assert_eq!(base32(&[]), "");
         assert_eq!(base32(&[0xff]), "7z");
+    }
+
+    #[test]
+    fn base32_reads_back() {
+        for seed in 0..200_u8 {
+            let sum: [u8; 32] = Sha256::digest([seed]).into();
+            assert_eq!(from_base32(&base32(&sum)), Some(sum));
+            let id: [u8; 20] = std::array::from_fn(|at| sum[at]);
+            assert_eq!(from_base32(&base32(&id)), Some(id));
+        }
+        assert_eq!(from_base32::<1>("7z"), Some([0xff]));
+        for text in ["", "7", "zz", "8z", "e0", "é"] {
+            assert_eq!(from_base32::<1>(text), None, "{text}");
+        }
     }
 
     #[test]
