@@ -76,6 +76,13 @@ pub enum StoreError {
          runtime it can be neither finished nor undone; leave out `--runtime none`"
     )]
     Interrupted { profile: String, number: u64, runtime: String },
+    #[error("the signatures {} can't be read: {reason}: remove the file and sign the bundle again", path.display())]
+    Signatures { path: PathBuf, reason: String },
+    #[error(
+        "{name} has two names that differ in case only ({one:?} and {other:?}), which no other machine takes: \
+         rename one of them in the profile"
+    )]
+    Colliding { name: StoreName, one: String, other: String },
     #[error("the record {} can't be read: {reason}: build the profile again to write a new one", path.display())]
     Record { path: PathBuf, reason: String },
 }

@@ -24,6 +24,7 @@ use serde::Deserialize;
 
 use super::error::{At as _, StoreError};
 use super::lock::{Busy, ProfileLock};
+use super::signatures::{PROVENANCE, SIGNATURES};
 use super::{Store, history, link, scan, scratch, write};
 use crate::bundle::StoreName;
 
@@ -49,6 +50,7 @@ pub struct Collected {
     pub bytes: u64,
     /// Out-links that are gone.
     pub roots: usize,
+    /// Also signatures and provenance.
     pub records: usize,
     pub memo: usize,
 }
@@ -171,12 +173,15 @@ impl Store {
         collected: &mut Collected,
     ) -> Result<(), StoreError> {
         let remove = |path: PathBuf| if dry_run { Ok(()) } else { remove(&path) };
-        let records = self.directory.join("records");
-        for record in scan::names(&records)? {
-            let bundle = record.to_str().and_then(|name| name.strip_suffix(".json")?.parse().ok());
-            if !bundle.is_some_and(|bundle| needed.contains(&bundle)) {
-                remove(records.join(record))?;
-                collected.records += 1;
+        for beside in ["records", SIGNATURES, PROVENANCE] {
+            let directory = self.directory.join(beside);
+            for file in scan::names(&directory)? {
+                let name = file.to_str().map(|name| name.strip_suffix(".json").unwrap_or(name));
+                let bundle = name.and_then(|name| name.parse().ok());
+                if !bundle.is_some_and(|bundle| needed.contains(&bundle)) {
+                    remove(directory.join(file))?;
+                    collected.records += 1;
+                }
             }
         }
         let memo = self.directory.join("memo");

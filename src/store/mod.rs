@@ -8,6 +8,8 @@
 //!                                killed one
 //!     .gc-<id>-<name>            being removed by `gc`
 //!   records/<id>-<name>.json     how the bundle was made, and its files by digest (schema 1)
+//!   signatures/<id>-<name>       who signed the bundle, one a line
+//!   provenance/<id>-<name>.json  what the bundle was built from, in an envelope
 //!   memo/<key>                   link to ../store/<id>-<name>: what a build of these inputs gave
 //!   memo/<key>.json              a note of the engine: which inputs a profile had
 //!   roots/<key>                  link to an out-link outside: what it points to is in use
@@ -33,12 +35,14 @@ mod find;
 mod gc;
 mod generations;
 mod history;
+mod import;
 mod link;
 mod lock;
 mod record;
 mod repair;
 mod scan;
 mod scratch;
+mod signatures;
 mod verify;
 mod write;
 
@@ -51,6 +55,7 @@ pub(crate) use error::At;
 pub use error::StoreError;
 pub use gc::{Collected, Limits};
 pub use generations::{Generation, Outcome, Rollback};
+pub use import::ImportError;
 pub use lock::{Attempt, Busy, Failed, Hold, ProfileLock};
 pub use record::Record;
 pub use scan::{hash_directory, read_tree};

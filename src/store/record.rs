@@ -25,7 +25,11 @@ pub struct Record {
 
 impl Record {
     pub(super) fn of(tree: &Tree, build: serde_json::Value) -> Self {
-        Self { schema: SCHEMA, build, files: Listing::of(tree) }
+        Self::from_parts(Listing::of(tree), build)
+    }
+
+    pub(super) fn from_parts(files: Listing, build: serde_json::Value) -> Self {
+        Self { schema: SCHEMA, build, files }
     }
 
     /// The record at that path; nothing if there is none.

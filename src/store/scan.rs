@@ -4,7 +4,7 @@
 
 use std::ffi::OsString;
 use std::fs::{File, FileType, Metadata};
-use std::io::{self, ErrorKind, Read as _};
+use std::io::{self, ErrorKind, Read as _, Write};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ use sha2::{Digest, Sha256};
 use super::error::{At as _, StoreError};
 use super::write::{DIRECTORY, EXECUTABLE, FILE, MTIME};
 use crate::bundle::listing::hex;
-use crate::bundle::nar::NarHasher;
+use crate::bundle::nar::{NarWriter, Sink};
 use crate::bundle::{NarHash, Tree};
 
 /// Stays in the second-level cache between the kernel's copy and the hash.
@@ -25,6 +25,8 @@ const BUFFER: usize = 256 * 1024;
 #[derive(Debug)]
 pub(super) struct Scan {
     pub(super) hash: NarHash,
+    /// The size of its NAR.
+    pub(super) size: u64,
     /// Whether it is made of nothing but files and directories with the modes and times of a bundle.
     pub(super) regular: bool,
     /// Everything found, if asked for.
@@ -81,23 +83,45 @@ pub(super) fn names(directory: &Path) -> Result<Vec<OsString>, StoreError> {
 
 /// Reads the whole tree; with `entries`, also the digest of every file.
 pub(super) fn scan(root: &Path, entries: bool) -> Result<Scan, StoreError> {
+    scan_into(root, entries, &mut io::sink())
+}
+
+/// The same, and writes the tree's NAR.
+pub(super) fn scan_into(root: &Path, entries: bool, out: &mut dyn Write) -> Result<Scan, StoreError> {
     let mut scanner = Scanner {
         root,
-        nar: NarHasher::new(),
+        nar: NarWriter::to(Tee { sum: Sha256::new(), out }).at("read", root)?,
         buffer: vec![0; BUFFER],
         regular: true,
         entries: entries.then(Vec::new),
     };
-    scanner.nar.open_root();
+    scanner.nar.open_root().at("read", root)?;
     scanner.directory(root.to_owned())?;
-    scanner.nar.close_root();
+    scanner.nar.close_root().at("read", root)?;
     let Scanner { nar, regular, entries, .. } = scanner;
-    Ok(Scan { hash: nar.finish(), regular, entries: entries.unwrap_or_default() })
+    let (tee, size) = nar.end();
+    let hash = NarHash::from(<[u8; 32]>::from(tee.sum.finalize()));
+    Ok(Scan { hash, size, regular, entries: entries.unwrap_or_default() })
+}
+
+/// What is hashed, and written as well.
+struct Tee<'a> {
+    sum: Sha256,
+    out: &'a mut dyn Write,
+}
+
+impl Sink for Tee<'_> {
+    type Error = io::Error;
+
+    fn put(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.sum.update(bytes);
+        self.out.write_all(bytes)
+    }
 }
 
 struct Scanner<'a> {
     root: &'a Path,
-    nar: NarHasher,
+    nar: NarWriter<Tee<'a>>,
     buffer: Vec<u8>,
     regular: bool,
     entries: Option<Vec<Entry>>,
@@ -128,9 +152,9 @@ impl Scanner<'_> {
         for (name, kind) in names {
             let inner = path.join(std::ffi::OsStr::from_bytes(&name));
             if kind.is_dir() {
-                self.nar.open_directory(&name);
+                self.nar.open_directory(&name).at("read", &inner)?;
                 self.directory(inner)?;
-                self.nar.close_directory();
+                self.nar.close_directory().at("read", &path)?;
             } else if kind.is_file() {
                 self.file(inner, &name)?;
             } else {
@@ -158,7 +182,7 @@ impl Scanner<'_> {
         };
         let metadata = file.metadata().at("read", &path)?;
         let size = metadata.len();
-        self.nar.open_file(name, metadata.mode() & 0o100 != 0, size);
+        self.nar.open_file(name, metadata.mode() & 0o100 != 0, size).at("read", &path)?;
         let mut digest = self.entries.is_some().then(Sha256::new);
         let mut left = size;
         while left > 0 {
@@ -166,13 +190,13 @@ impl Scanner<'_> {
             let buffer = self.buffer.get_mut(..want).unwrap_or_default();
             // Truncated while it is read: an error, and rightly so.
             file.read_exact(buffer).at("read", &path)?;
-            self.nar.content(buffer);
+            self.nar.content(buffer).at("read", &path)?;
             if let Some(digest) = &mut digest {
                 digest.update(&*buffer);
             }
             left -= want as u64;
         }
-        self.nar.close_file(size);
+        self.nar.close_file(size).at("read", &path)?;
         let sha256 = digest.map(|digest| hex(&digest.finalize())).unwrap_or_default();
         self.found(&path, Kind::File { sha256 }, &metadata);
         Ok(())

@@ -170,7 +170,7 @@ impl Store {
     }
 }
 
-fn is_right(path: &StorePath, scan: &Scan) -> bool {
+pub(super) fn is_right(path: &StorePath, scan: &Scan) -> bool {
     scan.regular && StoreName::of(&scan.hash, path.name().name()).as_ref() == Ok(path.name())
 }
 

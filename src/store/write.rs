@@ -22,7 +22,7 @@ pub(super) const MTIME: i64 = 1;
 const SYNC_THREADS: usize = 16;
 
 const TIME: Timespec = Timespec { tv_sec: MTIME, tv_nsec: 0 };
-const TIMES: Timestamps = Timestamps { last_access: TIME, last_modification: TIME };
+pub(super) const TIMES: Timestamps = Timestamps { last_access: TIME, last_modification: TIME };
 
 /// Writes the tree into the empty directory `root`.
 pub(super) fn tree(root: &Path, steps: &[Step<'_>]) -> Result<(), StoreError> {
