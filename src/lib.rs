@@ -25,6 +25,7 @@ pub mod stack;
 pub mod trust;
 
 pub mod activate;
+pub mod cache;
 pub mod cli;
 mod compiled;
 pub mod engine;
