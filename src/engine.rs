@@ -4,6 +4,7 @@
 pub mod activate;
 pub mod authors;
 pub mod deliveries;
+pub mod distribute;
 pub mod drill;
 pub mod observe;
 pub mod plugins;
@@ -164,6 +165,7 @@ fn load_using(
     report.findings.extend(findings);
     report.sources.extend(files.rules.iter().cloned());
     report.sources.extend(files.dashboards.values().cloned());
+    report.findings.extend(distribute::findings(&profile));
     let (catalogs, findings) = own_catalogs(project, &profile);
     report.findings.extend(findings);
     let (plugins, findings) = plugin_files(project, &profile)?;
@@ -413,6 +415,7 @@ pub fn codes() -> Vec<&'static Code> {
             .chain(oracle::CODES)
             .chain(plugin::codes::CODES)
             .chain(crate::observe::CODES)
+            .chain(crate::trust::CODES)
             .copied(),
     );
     codes.sort_by_key(|code| code.id);

@@ -16,7 +16,7 @@ use crate::activate::proof::{self, Verdict};
 use crate::activate::sequence::{Activation, Outlook};
 use crate::diff;
 use crate::engine::activate::{self as engine, Change};
-use crate::engine::{Failure, Options, side};
+use crate::engine::{Failure, Options, distribute, side};
 use crate::oracle::Oracle;
 use crate::profile::units;
 use crate::project::Project;
@@ -96,7 +96,7 @@ impl How {
         output: &Output,
     ) -> Result<ExitCode, Failure> {
         if self.runtime.is_some() {
-            return self.record(lock, bundle, rollback, output);
+            return self.record(project, lock, bundle, rollback, output);
         }
         announce(lock, bundle, output);
         let message = self.message.as_deref();
@@ -116,6 +116,7 @@ impl How {
     /// Moves `live` and the generation, and nothing else.
     fn record(
         &self,
+        project: &Project,
         lock: &mut ProfileLock,
         bundle: &StorePath,
         rollback: Option<Rollback>,
@@ -126,6 +127,7 @@ impl How {
             output.line("settled", &format!("generation {number}, whose run was killed: {outcome}"));
         }
         lock.require_activatable(bundle, self.force)?;
+        distribute::require_trusted(project, lock.store(), bundle)?;
         if let Some(generation) = lock.already(bundle.name())? {
             return Ok(done(&generation, None, "unchanged", output));
         }

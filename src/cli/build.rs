@@ -7,9 +7,10 @@ use std::time::Instant;
 
 use clap::Args;
 
+use super::key::{self, Keys};
 use super::output::{Output, kilobytes, plural};
 use super::{Inputs, check};
-use crate::engine::{self, Built, Failure};
+use crate::engine::{self, Built, Failure, distribute};
 use crate::project::Project;
 use crate::store::Store;
 
@@ -26,6 +27,8 @@ pub(super) struct Build {
     /// Build twice without the memo and compare: proves that the build is reproducible
     #[arg(long)]
     rebuild: bool,
+    #[command(flatten)]
+    keys: Keys,
 }
 
 impl Build {
@@ -45,6 +48,7 @@ impl Build {
             print(output, &path, true, 0);
             return Ok(ExitCode::SUCCESS);
         }
+        let keys = self.keys.read(output)?;
         let Built { path, evaluation, secrets, hold } =
             engine::build(project, &self.inputs.profile, &options)?;
         if self.rebuild {
@@ -57,6 +61,7 @@ impl Build {
                 .into());
             }
         }
+        let signed = distribute::sign(&Store::open(&project.state)?, &path, &keys)?;
         if let Some(link) = &self.out_link {
             Store::open(&project.state)?.out_link(link, &path)?;
         }
@@ -83,6 +88,7 @@ impl Build {
                 output.line("bundle", &format!("unchanged               {} ms", start.elapsed().as_millis()));
             }
         }
+        key::signed(&signed, output);
         print(output, &path.path().display().to_string(), false, u8::from(memo));
         Ok(ExitCode::SUCCESS)
     }

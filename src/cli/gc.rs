@@ -86,7 +86,7 @@ fn json(collected: &Collected, code: Removed, dry_run: bool) -> serde_json::Valu
 }
 
 /// The time that is as long ago as that.
-fn ago(text: &str) -> Result<Timestamp, String> {
+pub(super) fn ago(text: &str) -> Result<Timestamp, String> {
     let span: Span = text.parse().map_err(|error| format!("{error}; write `30d` or `2 weeks`"))?;
     if span.is_negative() {
         return Err("a time to come: leave out the minus".into());

@@ -2,9 +2,11 @@
 
 mod activate;
 mod build;
+mod cache;
 mod catalog;
 mod changes;
 mod check;
+mod copy;
 mod diff;
 mod down;
 mod drill;
@@ -12,15 +14,19 @@ mod explain;
 mod gc;
 mod generations;
 mod init;
+mod key;
 mod observe;
 mod output;
 mod plugin;
 mod progress;
+mod pull;
+mod push;
 mod relay;
 mod rollback;
 mod schema;
 mod secrets;
 mod show;
+mod sign;
 mod status;
 mod switch;
 mod table;
@@ -37,7 +43,7 @@ use clap::{Args, Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
 use crate::activate::process;
-use crate::engine::{Failure, Options};
+use crate::engine::{Failure, Options, distribute};
 use crate::oracle::Oracle;
 use crate::project::Project;
 use crate::secret::{Environment, envfile};
@@ -115,6 +121,12 @@ enum Verb {
     Verify(verify::Verify),
     /// Remove bundles that nothing needs
     Gc(gc::Gc),
+    Sign(sign::Sign),
+    Push(push::Push),
+    Pull(pull::Pull),
+    Copy(copy::Copy),
+    Cache(cache::Cache),
+    Key(key::Key),
     Unit(unit::Unit),
     Observe(observe::Observe),
     Drill(drill::Drill),
@@ -197,7 +209,8 @@ pub fn run() -> ExitCode {
         }
         Err(Failure::Failed(error)) => {
             output.error(&error);
-            let refused = error.downcast_ref::<StoreError>().is_some_and(StoreError::is_refusal);
+            let refused = error.downcast_ref::<StoreError>().is_some_and(StoreError::is_refusal)
+                || distribute::is_refusal(&error);
             ExitCode::from(if refused { exit::REFUSED } else { exit::FAILED })
         }
     }
@@ -235,6 +248,12 @@ fn dispatch(arguments: &Arguments, output: &mut Output) -> Result<ExitCode, Fail
         Verb::Generations(verb) => verb.run(&project()?, output),
         Verb::Verify(verb) => verb.run(&project()?, output),
         Verb::Gc(verb) => verb.run(&project()?, output),
+        Verb::Sign(verb) => verb.run(&Site::find(project, global)?, output),
+        Verb::Push(verb) => verb.run(&Site::find(project, global)?, output),
+        Verb::Pull(verb) => verb.run(&Site::find(project, global)?, output),
+        Verb::Copy(verb) => verb.run(project().ok().as_ref(), output),
+        Verb::Cache(verb) => verb.run(output),
+        Verb::Key(verb) => verb.run(output),
         Verb::Unit(verb) => verb.run(&project()?, output),
         Verb::Observe(verb) => verb.run(&project()?, output),
         Verb::Drill(verb) => verb.run(&project()?, output),
@@ -247,6 +266,26 @@ fn dispatch(arguments: &Arguments, output: &mut Output) -> Result<ExitCode, Fail
         Verb::Init(verb) => verb.run(output),
         Verb::Catalog(verb) => verb.run(output),
         Verb::Relay(verb) => verb.run(),
+    }
+}
+
+/// Where bundles are kept, for verbs that need no profiles: on a host that only takes bundles,
+/// a state directory is enough.
+struct Site {
+    state: PathBuf,
+    project: Option<Project>,
+}
+
+impl Site {
+    fn find(project: impl FnOnce() -> anyhow::Result<Project>, global: &Global) -> Result<Self, Failure> {
+        match (project(), &global.state_dir) {
+            (Ok(project), _) => Ok(Site { state: project.state.clone(), project: Some(project) }),
+            // Who names the folder of profiles wants to be told what is wrong with it.
+            (Err(_), Some(state)) if global.profiles.is_none() => {
+                Ok(Site { state: std::path::absolute(state)?, project: None })
+            }
+            (Err(error), _) => Err(error.into()),
+        }
     }
 }
 

@@ -7,9 +7,10 @@ use std::time::Instant;
 use clap::Args;
 
 use super::activate::How;
+use super::key::{self, Keys};
 use super::output::Output;
 use super::{Inputs, check};
-use crate::engine::{self, Failure};
+use crate::engine::{self, Failure, distribute};
 use crate::project::Project;
 use crate::store::{Store, StoreError};
 
@@ -19,6 +20,8 @@ pub(super) struct Switch {
     inputs: Inputs,
     #[command(flatten)]
     how: How,
+    #[command(flatten)]
+    keys: Keys,
 }
 
 impl Switch {
@@ -26,6 +29,7 @@ impl Switch {
         let start = Instant::now();
         let profile = &self.inputs.profile;
         let options = self.inputs.options()?;
+        let keys = self.keys.read(output)?;
         let built = engine::build(project, profile, &options)?;
         if let Some(evaluation) = built.evaluation {
             check::summary(&evaluation, output);
@@ -34,6 +38,7 @@ impl Switch {
         let name = built.path.name();
         output.line("build", &format!("{name}  {} ms", start.elapsed().as_millis()));
         let store = Store::open(&project.state)?;
+        key::signed(&distribute::sign(&store, &built.path, &keys)?, output);
         let mut lock = self.how.lock(&store, profile, output)?;
         if !self.how.force
             && let Some(rollback) = store.left(profile, name)?

@@ -9,12 +9,14 @@ use std::time::{Duration, Instant};
 use clap::Args;
 
 use super::Inputs;
+use super::key::{self, Keys};
 use super::output::Output;
 use super::watch;
 use crate::activate::interrupted::Undone;
 use crate::activate::process::{Client, Ended, Events, Supervisor, Watched, channel};
-use crate::engine::{self, Failure};
+use crate::engine::{self, Failure, distribute};
 use crate::project::Project;
+use crate::store::Store;
 
 /// Its own activation notices within this that the supervisor has ended.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -26,6 +28,8 @@ pub(super) struct Up {
     /// Run the current generation as it is
     #[arg(long)]
     no_build: bool,
+    #[command(flatten)]
+    keys: Keys,
 }
 
 impl Up {
@@ -37,7 +41,10 @@ impl Up {
         let (path, hold) = match self.no_build {
             true => (engine::processes::current(project, &profile)?, None),
             false => {
+                let keys = self.keys.read(output)?;
                 let built = engine::build(project, &profile, &options)?;
+                let store = Store::open(&project.state)?;
+                key::signed(&distribute::sign(&store, &built.path, &keys)?, output);
                 (built.path, Some(built.hold))
             }
         };

@@ -1,6 +1,7 @@
 //! `monprov verify`
 
-use std::collections::BTreeSet;
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -9,10 +10,12 @@ use clap::Args;
 use super::output::{Output, plural};
 use super::progress::Progress;
 use super::{environment, exit};
+use crate::engine::distribute::{self, Vouched};
 use crate::engine::{self, Failure, Mended, Options};
 use crate::oracle::Oracle;
 use crate::project::Project;
 use crate::store::{Difference, Store, StoreError, StorePath};
+use crate::trust::Trust;
 
 #[derive(Debug, Args)]
 pub(super) struct Verify {
@@ -44,10 +47,22 @@ impl Verify {
         let progress = Progress::new("verify", count, output);
         let verified = store.verify_all(paths, || progress.step());
         drop(progress);
-        let mut changed = Vec::new();
+        let (mut changed, mut signatures) = (Vec::new(), Signatures::default());
+        let mut trusts: BTreeMap<String, Trust> = BTreeMap::new();
         for (path, differences) in verified {
             let differences = match differences {
-                Ok(differences) if differences.is_empty() => continue,
+                Ok(differences) if differences.is_empty() => {
+                    let profile = path.name().name().to_owned();
+                    let trust = match trusts.entry(profile) {
+                        Entry::Occupied(known) => known.into_mut(),
+                        Entry::Vacant(new) => {
+                            let trust = distribute::trust(Some(project), Some(new.key()))?;
+                            new.insert(trust)
+                        }
+                    };
+                    signatures.add(&path, distribute::vouched(trust, &store, &path)?);
+                    continue;
+                }
                 Ok(differences) => differences,
                 Err(StoreError::Missing { .. }) => Vec::new(),
                 Err(error) => return Err(error.into()),
@@ -67,8 +82,8 @@ impl Verify {
             }
         }
         drop(hold);
-        report(count, &changed, output);
-        let left = changed.iter().any(|one| !one.is_mended());
+        report(count, &changed, &signatures, output);
+        let left = changed.iter().any(|one| !one.is_mended()) || !signatures.wrong.is_empty();
         Ok(if left { ExitCode::from(exit::FAILED) } else { ExitCode::SUCCESS })
     }
 
@@ -99,17 +114,51 @@ impl Changed {
     }
 }
 
-fn report(count: usize, changed: &[Changed], output: &Output) {
+/// Who signed what is intact.
+#[derive(Default)]
+struct Signatures {
+    /// Bundles that a trusted key has signed.
+    trusted: usize,
+    /// Bundles that only others have signed.
+    unknown: usize,
+    /// What a bundle's signatures are not, or why it would not be activated.
+    wrong: Vec<(StorePath, String)>,
+}
+
+impl Signatures {
+    fn add(&mut self, path: &StorePath, vouched: Option<Vouched>) {
+        let Some(Vouched { verdict, refusal }) = vouched else { return };
+        match refusal {
+            Some(refusal) => self.wrong.push((path.clone(), refusal.to_string())),
+            None if !verdict.wrong.is_empty() => self.wrong.push((path.clone(), verdict.shortcoming())),
+            None if verdict.is_signed() => self.trusted += 1,
+            None => self.unknown += 1,
+        }
+    }
+}
+
+fn report(count: usize, changed: &[Changed], signatures: &Signatures, output: &Output) {
     let bundles = plural(count, "bundle");
     let text = match changed.len() {
         0 => format!("{bundles}, all intact"),
         differing => format!("{bundles}, {differing} changed"),
     };
     output.line("verify", &text);
+    let Signatures { trusted, unknown, wrong } = signatures;
+    if trusted + unknown + wrong.len() > 0 {
+        let text = format!("{trusted} by a trusted key, {unknown} by others, {} wrong", wrong.len());
+        output.line("signed", &text);
+    }
     if output.json {
         let list: Vec<_> = changed.iter().map(json).collect();
-        output.json(&serde_json::json!({ "bundles": count, "changed": list }));
+        let wrong: Vec<_> =
+            wrong.iter().map(|(path, why)| serde_json::json!({ "path": path.path(), "why": why })).collect();
+        let signatures = serde_json::json!({ "trusted": trusted, "unknown": unknown, "wrong": wrong });
+        output.json(&serde_json::json!({ "bundles": count, "changed": list, "signatures": signatures }));
         return;
+    }
+    for (path, why) in wrong {
+        output.result(&format!("{}\n  signed   {why}\n", path.path().display()));
     }
     for one in changed {
         let mut text = format!("{}\n", one.path.path().display());

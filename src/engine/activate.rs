@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::{Failure, Options, Report, drill, resolve_secrets};
+use super::{Failure, Options, Report, distribute, drill, resolve_secrets};
 use crate::activate::compose::Compose;
 use crate::activate::interrupted::{Side, Undone};
 use crate::activate::process::ProcessRuntime;
@@ -128,6 +128,7 @@ fn prepare(
     generate: bool,
 ) -> Result<Prepared, Failure> {
     lock.require_activatable(change.bundle, change.force)?;
+    distribute::require_trusted(project, lock.store(), change.bundle)?;
     let bundle = Bundle::open(change.bundle.clone())?;
     require_same_runtime(lock, &bundle)?;
     let runtime = runtime(lock.store(), &bundle)?;

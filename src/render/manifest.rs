@@ -28,7 +28,7 @@ pub fn manifest(
         profile: profile.name.clone(),
         runtime: stack.runtime.name().to_owned(),
         layers: profile.layers.clone(),
-        settings: profile.root.to_json(),
+        settings: settings(profile),
         vars: stack.vars.clone(),
         secrets: stack.secrets.clone(),
         services: services.iter().filter_map(entry).collect(),
@@ -39,6 +39,16 @@ pub fn manifest(
         inputs: texts.map(|(name, text)| (name.clone(), sha256(text.as_bytes()))).collect(),
         files: Manifest::list(tree),
     }
+}
+
+/// Whom to trust is the business of whoever takes the bundle, and no part of what it is: a new
+/// key makes no new bundle.
+fn settings(profile: &Profile) -> serde_json::Value {
+    let mut settings = profile.root.to_json();
+    if let Some(table) = settings.as_object_mut() {
+        table.remove("trust");
+    }
+    settings
 }
 
 fn service(stack: &Stack, stated: &crate::stack::Service, files: &ServiceFiles, tree: &Tree) -> Service {

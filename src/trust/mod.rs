@@ -14,9 +14,24 @@ mod policy;
 use std::collections::BTreeSet;
 
 use crate::bundle::{NarHash, StoreName};
+use crate::diagnostic::Code;
 
 pub use key::{KeyError, PublicKey, SecretKey, Signature};
 pub use policy::{Policy, PolicyError};
+
+pub static M801: Code = Code {
+    id: "M801",
+    title: "`[trust]` can't be read",
+    explain: "What the profile says of trust must be exact, since anything else would trust too much or too little:
+
+    [trust]
+    keys = [\"fleet-1:wI20T4znbg8Injg0WjO7uiRL3jcHkoQlDxe7JTTGcHo=\"]   # public keys: `monprov key public FILE`
+    revoked = [\"fleet-0\"]                                           # names of keys, without what follows `:`
+    bad = [\"jiv7pv958p3njlg6hb4vnq0zp17jsziq-prod\"]                  # store names of bundles
+    required = true",
+};
+
+pub static CODES: &[&Code] = &[&M801];
 
 /// What is signed of a bundle: everything that decides what it is. A bundle refers to no other
 /// store path.

@@ -22,6 +22,7 @@ use serde::{Deserialize, Serialize};
 
 use super::text::Text;
 use super::units::Duration;
+use crate::trust::Policy;
 
 /// A monitoring stack, or a layer of one.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
@@ -55,6 +56,7 @@ pub struct Settings {
     pub grafana: Grafana,
     pub dashboards: BTreeMap<String, Dashboard>,
     pub plugins: BTreeMap<String, Plugin>,
+    pub trust: Policy,
 }
 
 /// The stack as a whole.
