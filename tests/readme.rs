@@ -125,6 +125,11 @@ fn profile_guide_commands_print_what_it_says() {
 }
 
 #[test]
+fn distribution_guide_commands_print_what_it_says() {
+    run_document("profiles/DISTRIBUTION.md", &Project::reference(), str::to_owned);
+}
+
+#[test]
 fn vault_guide_commands_print_what_it_says() {
     let server = OpenBao::dev();
     run_document("profiles/VAULT.md", &Project::reference(), |text| {
