@@ -111,7 +111,7 @@ impl Cache {
         match self.get_with(&path, options, MAX_SIZE, &what) {
             Ok(Some(object)) => Ok(Seen::Sealed(Sealed { bytes: object.bytes, version: object.version })),
             Ok(None) => Ok(Seen::Nothing),
-            Err(CacheError::Transfer { source: object_store::Error::NotModified { .. }, .. }) => {
+            Err(CacheError::Transfer { error: object_store::Error::NotModified { .. }, .. }) => {
                 Ok(Seen::Unchanged)
             }
             Err(error) => Err(error),

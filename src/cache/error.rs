@@ -21,8 +21,8 @@ pub enum CacheError {
     #[error("{name} is refused: {refusal}")]
     Unsigned { name: String, refusal: Refusal },
     /// The transfer, not what was transferred.
-    #[error("{cache}: {what}: {}{}", last(source), remedy(source))]
-    Transfer { cache: String, what: String, source: object_store::Error },
+    #[error("{cache}: {what}: {}{}", last(error), remedy(error))]
+    Transfer { cache: String, what: String, error: object_store::Error },
     #[error("{cache}: {what} was cut off: {why}; the network or the server failed, try again")]
     Cut { cache: String, what: String, why: String },
     #[error("{cache}: {what} was changed by somebody else meanwhile: try again")]

@@ -170,21 +170,26 @@ impl Cache {
         CacheError::Wrong { cache: self.shown.clone(), what: what.into(), why: why.into() }
     }
 
-    fn failed(&self, what: &str, source: object_store::Error) -> CacheError {
-        CacheError::Transfer { cache: self.shown.clone(), what: what.to_owned(), source }
+    fn failed(&self, what: &str, error: object_store::Error) -> CacheError {
+        CacheError::Transfer { cache: self.shown.clone(), what: what.to_owned(), error }
     }
 
-    fn unwritten(&self, what: &str, source: object_store::Error) -> CacheError {
-        match (&self.kind, &source) {
-            (Kind::Web, object_store::Error::Generic { .. } | object_store::Error::NotImplemented { .. }) => {
-                let why = "the web server takes no PUT there: push to its folder or bucket (`file://`, `s3://`), or \
-                           let it allow PUT (WebDAV)"
-                    .to_owned();
-                tracing::debug!(%source, "PUT failed");
-                CacheError::ReadOnly { cache: self.shown.clone(), why }
-            }
-            _ => self.failed(what, source),
+    fn unwritten(&self, what: &str, error: object_store::Error) -> CacheError {
+        use object_store::Error as E;
+        let refused = matches!(
+            error,
+            E::Generic { .. }
+                | E::NotImplemented { .. }
+                | E::PermissionDenied { .. }
+                | E::Unauthenticated { .. }
+        );
+        if self.kind == Kind::Web && refused {
+            tracing::debug!(%error, "PUT failed");
+            let why = "the web server takes no PUT there, or not from you: push to its folder or bucket \
+                       (`file://`, `s3://`), let it allow PUT (WebDAV), or log in (`https://USER:PASSWORD@…`)";
+            return CacheError::ReadOnly { cache: self.shown.clone(), why: why.into() };
         }
+        self.failed(what, error)
     }
 }
 

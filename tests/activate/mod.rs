@@ -6,6 +6,7 @@ mod drift;
 mod faults;
 mod killed;
 mod lies;
+mod signed;
 mod switch;
 
 use std::os::unix::fs::PermissionsExt;

@@ -6,7 +6,7 @@ use monprov::store::Store;
 
 use super::{Origin, host, key, names};
 use crate::support::bundles::{is_intact, put};
-use crate::support::crash::kill_at_every;
+use crate::support::crash::{fail_at_every, kill_at_every};
 
 /// Whatever has a final name is whole.
 fn assert_sound(state: &Path) {
@@ -43,6 +43,33 @@ fn killed_at_every_change_a_pull_leaves_the_old_state_or_the_new() {
     eprintln!("{report}");
     assert_eq!(report.missed, []);
     assert!(checked > 30, "only {checked} points: is this pull still what it was?");
+}
+
+#[test]
+fn a_full_disk_at_any_step_of_a_pull_is_an_error_that_leaves_nothing_half() {
+    let origin = Origin::new().pushed();
+    let host = host(&[&key("fleet-1", 1)]);
+    let (state, url) = (host.path("state"), origin.url());
+    let mut failed = 0;
+    let report = fail_at_every(
+        &state,
+        None,
+        "ENOSPC",
+        || {
+            let _ = std::fs::remove_dir_all(&state);
+            host.command(["pull", "prod", &url])
+        },
+        |point, output| {
+            let said = String::from_utf8_lossy(&output.stderr);
+            failed += usize::from(!output.status.success());
+            assert!(output.status.success() || said.contains("no space is left"), "{point:?}: {said}");
+            assert_sound(&state);
+            host.output(host.command(["pull", "prod", &url])).succeeds();
+            assert_eq!(names(&state.join("store")), [origin.name().as_str()], "{point:?}");
+        },
+    );
+    eprintln!("{report}");
+    assert!(failed > 20, "only {failed} points: is this pull still what it was?");
 }
 
 #[test]

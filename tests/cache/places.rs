@@ -96,7 +96,8 @@ fn a_web_server_that_takes_files_is_pushed_to() {
     assert!(output.stderr.contains("serial 2"), "{}", output.stderr);
     assert!(is_intact(&host.path("state/store").join(two.name().as_str())));
     assert_unchanged_is_told(&format!("{url}/deep/cache"));
-    let (_read_only, url) = webdav(&Project::empty(), true);
+    let other = Project::empty();
+    let (_read_only, url) = webdav(&other, true);
     let refused = origin.project.run(&format!("push prod {url} --key key")).exits(1);
     assert!(
         refused.stderr.contains("takes no PUT there") && !refused.stderr.contains("html"),
@@ -157,7 +158,11 @@ fn two_that_change_a_channel_at_once_do_not_lose_a_step() {
     let origin = Origin::new().pushed();
     let url = origin.url();
     let children: Vec<_> = (0..8)
-        .map(|_| origin.project.command(["push", "prod", &url, "--key", "key", "--channel"]).spawn().unwrap())
+        .map(|_| {
+            let mut push =
+                origin.project.command(["push", "prod", &url, "--key", "key", "--channel", "--quiet"]);
+            push.spawn().unwrap()
+        })
         .collect();
     for mut child in children {
         assert!(child.wait().unwrap().success());
