@@ -6,6 +6,7 @@ pub mod authors;
 pub mod deliveries;
 pub mod distribute;
 pub mod drill;
+pub mod lock;
 pub mod observe;
 pub mod plugins;
 pub mod processes;
@@ -161,7 +162,8 @@ fn load_using(
     let loaded = profile::load(name, project, variable);
     let mut report = Report { findings: loaded.findings, sources: loaded.sources, map: loaded.map };
     let Some(profile) = loaded.profile else { return Err(Failure::Refused(Box::new(report))) };
-    let (files, findings) = project.files(&profile);
+    let (mut files, findings) = project.files(&profile);
+    files.images = lock::digests(project, &profile)?;
     report.findings.extend(findings);
     report.sources.extend(files.rules.iter().cloned());
     report.sources.extend(files.dashboards.values().cloned());

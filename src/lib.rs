@@ -11,7 +11,7 @@
 //!
 //! Everything from [`profile`] to [`bundle`], and [`trust`], is pure: values in, values out, no clock, no
 //! environment, no file system. Effects stand at the edge: [`secret`], [`store`], [`activate`],
-//! [`oracle`] and the file reading in [`engine`], which is the one file that knows the whole sequence.
+//! [`registry`], [`oracle`] and the file reading in [`engine`], which is the one file that knows the whole sequence.
 //! [`cli`] calls only the engine and is the only room that prints.
 
 pub mod bundle;
@@ -34,6 +34,7 @@ pub mod observe;
 pub mod oracle;
 pub mod pins;
 pub mod project;
+pub mod registry;
 pub mod relay;
 pub mod secret;
 pub mod store;

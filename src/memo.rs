@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::bundle::manifest::sha256;
-use crate::engine::{Loaded, Options};
+use crate::engine::{Loaded, Options, lock};
 use crate::observe::Snapshot;
 use crate::project::{self, Project};
 use crate::stack::Secrets;
@@ -25,6 +25,9 @@ pub(crate) struct Inputs {
     /// Pins of plugins by file; their settings and limits stand in the layers.
     #[serde(default)]
     pins: BTreeMap<String, Option<String>>,
+    /// Pins of images by name, where the profile demands them.
+    #[serde(default)]
+    images: BTreeMap<String, Option<String>>,
     /// What was observed, by file, where it counts; `None`: there was none.
     #[serde(default)]
     observed: BTreeMap<String, Option<String>>,
@@ -65,6 +68,7 @@ impl Inputs {
             patterns: patterns.iter().map(|p| (p.clone(), project.names_of(p))).collect(),
             observed: if plugins.is_empty() { BTreeMap::new() } else { BTreeMap::from([(observed, seen)]) },
             pins: pins(project, plugins.values().map(|plugin| &plugin.file)),
+            images: lock::pinned(project, lock::demanded(profile)),
             vars: profile.vars.keys().map(|name| (name.clone(), options.environment.var(name))).collect(),
             // Known once the profile is resolved; they follow from the files and variables.
             secrets: Secrets::default(),
@@ -80,6 +84,7 @@ impl Inputs {
     pub(crate) fn unchanged(&self, project: &Project, options: &Options) -> bool {
         self.vars.iter().all(|(name, value)| options.environment.var(name) == *value)
             && self.pins == pins(project, self.pins.keys())
+            && self.images == lock::pinned(project, self.images.keys())
             && self.patterns.iter().all(|(pattern, names)| project.names_of(pattern) == *names)
             && self.observed.iter().all(|(name, digest)| project.digest(name) == *digest)
             && self.files.iter().all(|(name, digest)| project.digest(name).as_ref() == Some(digest))

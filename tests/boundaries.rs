@@ -11,8 +11,8 @@ use crate::support::{repository, repository_files};
 const PURE: &[&str] =
     &["profile", "stack", "check", "render", "bundle", "diff", "observe", "plugin", "trust", "diagnostic"];
 const EDGE: &[&str] = &[
-    "secret", "store", "cache", "activate", "relay", "memo", "oracle", "pins", "compiled", "project",
-    "engine", "cli",
+    "secret", "store", "cache", "activate", "registry", "relay", "memo", "oracle", "pins", "compiled",
+    "project", "engine", "cli",
 ];
 /// What the pure rooms may not reach either.
 const EFFECTS: &[&str] = &["std::fs", "std::env", "std::net", "std::process", "fs_err", "reqwest", "tokio"];

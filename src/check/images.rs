@@ -19,13 +19,33 @@ pub static M311: Code = Code {
     explain:
         "What a tag like `latest` means changes under your feet: two hosts, or the same host on two days, run
 different programs from one bundle. `[build] images = \"version\"` (the default) demands a tag that is a
-version, `\"digest\"` a digest as well, `\"any\"` takes everything.
+version, `\"digest\"` a pin as well (M340), `\"any\"` takes everything.
 
     image = \"prom/prometheus\"          # whatever is newest
     image = \"prom/prometheus:v3.14.0\"  # always the same release",
 };
 
-pub static CODES: &[&Code] = &[&M310, &M311];
+pub static M340: Code = Code {
+    id: "M340",
+    title: "an image is not pinned",
+    explain:
+        "With `[build] images = \"digest\"` a bundle names each image by the digest of what its tag means, so that
+what runs is what was looked at, wherever and whenever it is started. Tags stay in the profile; what
+they mean stands in monprov.lock, which is checked in. A build asks no registry and changes no pin:
+
+    monprov lock prod           # asks the registries, and pins what prod names
+    monprov lock --update       # what do the tags mean now?
+
+A digest may also stand in the profile: `image = \"prom/prometheus:v3.14.0@sha256:…\"`.",
+};
+
+pub static CODES: &[&Code] = &[&M310, &M311, &M340];
+
+/// `sha256:` and 64 hexadecimal digits.
+pub fn is_digest(text: &str) -> bool {
+    let hex = text.strip_prefix("sha256:").unwrap_or_default();
+    hex.len() == 64 && hex.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+}
 
 /// The parts of an image's name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,11 +62,8 @@ impl<'a> Reference<'a> {
             Some((name, digest)) => (name, Some(digest)),
             None => (text, None),
         };
-        if let Some(digest) = digest {
-            let hex = digest.strip_prefix("sha256:").unwrap_or_default();
-            if hex.len() != 64 || !hex.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)) {
-                return Err(format!("`{digest}` is no digest: `sha256:` and 64 hexadecimal digits"));
-            }
+        if let Some(digest) = digest.filter(|digest| !is_digest(digest)) {
+            return Err(format!("`{digest}` is no digest: `sha256:` and 64 hexadecimal digits"));
         }
         // A colon before the last slash belongs to the host's port.
         let (repository, tag) = match name.rsplit_once(':') {
@@ -108,7 +125,14 @@ fn one(stack: &Stack, service: &Service, image: &str) -> Option<Finding> {
     let (message, label) = match (stack.images, reference.tag, reference.digest) {
         (ImagePolicy::Any, _, _) | (ImagePolicy::Version | ImagePolicy::Digest, _, Some(_)) => return None,
         (ImagePolicy::Digest, _, None) => {
-            (format!("`{image}` has no digest"), format!("{image}@sha256:… as your registry gives it"))
+            let message = format!("`{image}` is not pinned in monprov.lock");
+            let remedy = format!("monprov lock {}", stack.name);
+            return Some(
+                Finding::error(&M340, place, message)
+                    .label("named by tag alone")
+                    .note(format!("pin what it means now: {remedy}"))
+                    .note("the profile demands `images = \"digest\"`"),
+            );
         }
         (ImagePolicy::Version, None, None) => {
             (format!("`{image}` names no version, so it means `latest`"), format!("{repository}:VERSION"))
@@ -121,14 +145,8 @@ fn one(stack: &Stack, service: &Service, image: &str) -> Option<Finding> {
         }
         (ImagePolicy::Version, Some(_), None) => return None,
     };
-    let demand = match stack.images {
-        ImagePolicy::Digest => "digest",
-        _ => "version",
-    };
     Some(
-        Finding::error(&M311, place, message)
-            .label(label)
-            .note(format!("the profile demands `images = \"{demand}\"`")),
+        Finding::error(&M311, place, message).label(label).note("the profile demands `images = \"version\"`"),
     )
 }
 

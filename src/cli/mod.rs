@@ -15,12 +15,14 @@ mod gc;
 mod generations;
 mod init;
 mod key;
+mod lock;
 mod observe;
 mod output;
 mod plugin;
 mod progress;
 mod pull;
 mod push;
+mod registry;
 mod relay;
 mod rollback;
 mod schema;
@@ -130,6 +132,8 @@ enum Verb {
     Unit(unit::Unit),
     Observe(observe::Observe),
     Drill(drill::Drill),
+    /// Pin what the tags of images mean, in monprov.lock
+    Lock(lock::Lock),
     /// Pin, list, inspect and try plugins
     Plugin(plugin::Plugin),
     /// Explain a code (M104) or where a value of a profile comes from
@@ -257,6 +261,7 @@ fn dispatch(arguments: &Arguments, output: &mut Output) -> Result<ExitCode, Fail
         Verb::Unit(verb) => verb.run(&project()?, output),
         Verb::Observe(verb) => verb.run(&project()?, output),
         Verb::Drill(verb) => verb.run(&project()?, output),
+        Verb::Lock(verb) => verb.run(&project()?, output),
         Verb::Plugin(verb) => verb.run(project, output),
         Verb::CompilePlugin => {
             Ok(if crate::compiled::child()? { ExitCode::SUCCESS } else { ExitCode::from(exit::FAILED) })

@@ -63,9 +63,12 @@ impl Side {
         // It passed all checks when it was built, so nothing is found that is not known.
         let (own, _) = resolve::resolve(&profile, &Files::default());
         let taken = own.groups.iter().map(|group| group.file.clone()).collect();
-        let files =
-            Files { rules: rule_files(&manifest, &tree, taken), dashboards: dashboards(&profile, &tree) };
-        let mut stack = match files.rules.is_empty() && files.dashboards.is_empty() {
+        let files = Files {
+            rules: rule_files(&manifest, &tree, taken),
+            dashboards: dashboards(&profile, &tree),
+            images: digests(&manifest, &profile),
+        };
+        let mut stack = match files == Files::default() {
             true => own,
             false => resolve::resolve(&profile, &files).0,
         };
@@ -117,6 +120,16 @@ fn rule_files(manifest: &Manifest, tree: &Tree, mut taken: Vec<String>) -> Vec<(
         Some((input.clone(), text_of(tree, &format!("prometheus/rules/{rendered}"))?))
     });
     files.collect()
+}
+
+/// What the tags of images meant, which the profile does not say.
+fn digests(manifest: &Manifest, profile: &Profile) -> BTreeMap<String, String> {
+    let pinned = profile.settings.services.iter().filter_map(|(name, service)| {
+        let image = service.image.as_ref()?;
+        let digest = manifest.services.get(name)?.image.as_ref()?.strip_prefix(image)?.strip_prefix('@')?;
+        Some((image.clone(), digest.to_owned()))
+    });
+    pinned.collect()
 }
 
 /// Exported dashboards, which stand in the bundle byte for byte.

@@ -20,12 +20,14 @@ pub use relay::{CONTROL, secret, token_of};
 pub use secrets::whole;
 
 /// The texts of the files that a profile names, read by the edge.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq)]
 pub struct Files {
     /// Rule files in the order of their names: file name for people, text.
     pub rules: Vec<(String, String)>,
     /// Exported dashboards by dashboard: file name for people, text.
     pub dashboards: BTreeMap<String, (String, String)>,
+    /// Digests of images that must be pinned, by name and tag.
+    pub images: BTreeMap<String, String>,
 }
 
 /// Resolves a profile. What can't be resolved is left out and reported.
@@ -46,7 +48,8 @@ impl Resolver<'_> {
         let settings = self.settings;
         let name = self.profile.name.clone();
         self.names();
-        let services = settings.services.iter().map(|(n, s)| (n.clone(), service(n, s))).collect();
+        let services =
+            settings.services.iter().map(|(n, s)| (n.clone(), service(n, s, &files.images))).collect();
         let mut groups = self.groups();
         let (from_files, findings) = super::rulefile::groups(&files.rules, &groups);
         self.findings.extend(findings);
@@ -300,13 +303,18 @@ impl Resolver<'_> {
     }
 }
 
-fn service(name: &str, service: &set::Service) -> Service {
+/// `digests`: what the tags of images mean, where that is to stand in the bundle.
+fn service(name: &str, service: &set::Service, digests: &BTreeMap<String, String>) -> Service {
+    let pinned = |image: &String| match digests.get(image) {
+        Some(digest) => format!("{image}@{digest}"),
+        None => image.clone(),
+    };
     let written = service.version.as_deref().and_then(Version::parse);
     Service {
         name: name.to_owned(),
         kind: service.kind,
         version: written.or_else(|| service.image.as_deref().and_then(Version::of_image)),
-        image: service.image.clone(),
+        image: service.image.as_ref().map(pinned),
         program: service.program.clone(),
         entrypoint: service.entrypoint.clone(),
         args: service.args.clone(),
