@@ -3,10 +3,12 @@
 mod bench;
 mod build;
 mod delivery;
+mod fetch;
 mod folder;
 mod inspect;
 mod new;
 mod pins;
+mod publish;
 mod replay;
 mod run;
 mod test;
@@ -34,6 +36,8 @@ enum Verb {
     Add(pins::Add),
     /// Pin changed files of plugins anew
     Update(pins::Update),
+    /// Publish a plugin in a registry
+    Publish(publish::Publish),
     /// List a profile's plugins: pins, what they can do and may change
     List(pins::List),
     /// Show what a file is: what it can do, imports and takes as settings
@@ -61,6 +65,7 @@ impl Plugin {
         match &self.verb {
             Verb::Add(verb) => verb.run(&project()?, output),
             Verb::Update(verb) => verb.run(&project()?, output),
+            Verb::Publish(verb) => verb.run(project().ok(), output),
             Verb::List(verb) => verb.run(&project()?, output),
             Verb::Inspect(verb) => verb.run(project().ok(), output),
             Verb::Run(verb) => verb.run(&project()?, output),

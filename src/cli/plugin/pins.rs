@@ -3,15 +3,16 @@
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Duration;
 
 use anyhow::Context;
 use clap::Args;
 use serde_json::json;
 
+use super::fetch::Address;
 use super::{read, worlds};
 use crate::cli::environment;
 use crate::cli::output::Output;
+use crate::cli::registry::RegistryOptions;
 use crate::cli::table::table;
 use crate::diagnostic::has_errors;
 use crate::engine::{self, Failure, plugins};
@@ -20,14 +21,18 @@ use crate::project::Project;
 
 #[derive(Debug, Args)]
 pub(super) struct Add {
-    /// A file, or an address (http, https)
+    /// A file, or an address (http, https; in a registry oci://HOST/PATH:TAG)
     source: String,
+    #[command(flatten)]
+    registry: RegistryOptions,
 }
 
 #[derive(Debug, Args)]
 pub(super) struct Update {
     /// Files as monprov.lock names them [default: all]
     files: Vec<String>,
+    #[command(flatten)]
+    registry: RegistryOptions,
 }
 
 #[derive(Debug, Args)]
@@ -41,23 +46,25 @@ pub(super) struct List {
 
 impl Add {
     pub(super) fn run(&self, project: &Project, output: &Output) -> Result<ExitCode, Failure> {
-        let address = self.source.starts_with("http://") || self.source.starts_with("https://");
-        if address && reqwest::Url::parse(&self.source).is_ok_and(|url| has_credentials(&url)) {
-            return Err(anyhow::anyhow!(
-                "an address with a user or password would stand in {FILE}, which is checked in: fetch the file \
-                 yourself and add that"
-            )
-            .into());
-        }
-        let inside = if address { None } else { project.name_of(Path::new(&self.source)) };
-        let file = match inside {
-            Some(file) => file,
-            None => {
-                let bytes = if address { fetch(&self.source)? } else { read(Path::new(&self.source))? };
-                copied(project, &self.source, &bytes)?
+        let (file, source) = match Address::parse(&self.source)? {
+            Some(address) => {
+                let arrived = address.fetch(&self.registry.open()?)?;
+                let name = address.file_name();
+                must_be_plugin(project, &self.source, &arrived.bytes)?;
+                let file = copied(project, &self.source, &name, &arrived.bytes, |pin| {
+                    pin.source.as_ref().is_some_and(|source| address.is_version_of(source))
+                })?;
+                (file, Some(arrived.source))
             }
+            None => match project.name_of(Path::new(&self.source)) {
+                Some(file) => (file, None),
+                None => {
+                    let bytes = read(Path::new(&self.source))?;
+                    let name = self.source.rsplit('/').next().unwrap_or_default();
+                    (copied(project, &self.source, name, &bytes, |_| false)?, None)
+                }
+            },
         };
-        let source = address.then(|| self.source.clone());
         let (pin, before) = plugins::pin(project, &file, source)?;
         if output.json {
             output.json(&json!({ "file": file, "pin": pin }));
@@ -82,16 +89,24 @@ impl Update {
             )
             .into());
         }
+        let registries = self.registry.open()?;
         let mut updated = vec![];
         for (file, old) in
             pins.plugins.iter().filter(|(f, _)| self.files.is_empty() || self.files.contains(f))
         {
-            if let Some(source) = &old.source {
-                write(project, file, &fetch(source)?)?;
+            let mut source = old.source.clone();
+            if let Some(address) = source.as_deref().map(Address::parse).transpose()?.flatten() {
+                let arrived = address.anew().fetch(&registries)?;
+                must_be_plugin(project, file, &arrived.bytes)?;
+                write(project, file, &arrived.bytes)?;
+                source = Some(arrived.source);
             }
-            let (pin, before) = plugins::pin(project, file, old.source.clone())?;
+            let (pin, before) = plugins::pin(project, file, source)?;
             if output.json {
-                updated.push(json!({ "file": file, "pin": pin, "changed": pin.sha256 != old.sha256 }));
+                let was = before.as_ref().filter(|before| **before != pin);
+                updated.push(
+                    json!({ "file": file, "pin": pin, "changed": pin.sha256 != old.sha256, "was": was }),
+                );
             } else {
                 output.result(&format!("{}\n", describe(file, &pin, before.as_ref())));
             }
@@ -101,6 +116,12 @@ impl Update {
         }
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// What came must be a plugin before it takes the place of one.
+fn must_be_plugin(project: &Project, name: &str, bytes: &[u8]) -> anyhow::Result<()> {
+    let inspected = plugins::inspect(&project.state, name, bytes);
+    inspected.map(|_| ()).map_err(|why| anyhow::anyhow!("{name} is no plugin: {why}"))
 }
 
 /// `plugins/naming.wasm  naming-policy 1.0.0  policy  sha256 3f2a… (was 1.0.0, 99ab…)`
@@ -116,17 +137,25 @@ fn describe(file: &str, pin: &Pin, before: Option<&Pin>) -> String {
     format!("{file}  {} {}  {}  {}{was}", pin.name, pin.version, worlds(&pin.worlds), short(&pin.sha256))
 }
 
-/// Puts a file into `plugins/`, where no other file is in its way.
-fn copied(project: &Project, source: &str, bytes: &[u8]) -> anyhow::Result<String> {
-    let name = source.split(['?', '#']).next().unwrap_or(source).rsplit('/').next().unwrap_or_default();
+/// Puts a file into `plugins/`, where no other file is in its way. `replaces`: whether it takes the place
+/// of one with that pin.
+fn copied(
+    project: &Project,
+    source: &str,
+    name: &str,
+    bytes: &[u8],
+    replaces: impl Fn(&Pin) -> bool,
+) -> anyhow::Result<String> {
     anyhow::ensure!(!name.is_empty() && !name.starts_with('.'), "{source} does not end in a file's name");
     let file = format!("plugins/{name}");
     if let Ok(there) = project.bytes(&file) {
+        if there == bytes {
+            return Ok(file);
+        }
         anyhow::ensure!(
-            there == bytes,
+            Pins::read(project)?.plugins.get(&file).is_some_and(replaces),
             "{file} is another file already: remove it first, or put the new one there and run `monprov plugin update {file}`"
         );
-        return Ok(file);
     }
     write(project, &file, bytes)?;
     Ok(file)
@@ -138,30 +167,6 @@ fn write(project: &Project, file: &str, bytes: &[u8]) -> anyhow::Result<()> {
         std::fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
     }
     std::fs::write(&path, bytes).with_context(|| path.display().to_string())
-}
-
-fn has_credentials(url: &reqwest::Url) -> bool {
-    !url.username().is_empty() || url.password().is_some()
-}
-
-/// A plugin's file takes no longer than this.
-const DEADLINE: Duration = Duration::from_secs(60);
-/// And is no larger.
-const LARGEST: u64 = 256 << 20;
-
-fn fetch(url: &str) -> anyhow::Result<Vec<u8>> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async {
-        let client = reqwest::Client::builder().timeout(DEADLINE).build()?;
-        let mut answer = client.get(url).send().await.with_context(|| url.to_owned())?;
-        anyhow::ensure!(answer.status().is_success(), "{url} answered {}", answer.status());
-        let mut bytes = vec![];
-        while let Some(part) = answer.chunk().await.with_context(|| url.to_owned())? {
-            bytes.extend_from_slice(&part);
-            anyhow::ensure!(bytes.len() as u64 <= LARGEST, "{url} is larger than {} MiB", LARGEST >> 20);
-        }
-        Ok(bytes)
-    })
 }
 
 impl List {
