@@ -37,6 +37,7 @@ mod parts;
 mod plugins;
 mod process;
 mod readme;
+mod registry;
 mod relay;
 mod render;
 mod secrets;

@@ -11,6 +11,7 @@ pub mod http;
 pub mod openbao;
 pub mod parts;
 pub mod project;
+pub mod registry;
 pub mod relay;
 pub mod resolved;
 pub mod sink;

@@ -250,6 +250,8 @@ pub enum Reaction {
     Answer(String),
     /// Reads, and says nothing.
     Silence,
+    /// The same, and closes the connection: an answer that says more than it has was cut.
+    Cut(String),
     /// Closes the connection.
     Close,
 }
@@ -343,6 +345,10 @@ fn serve(
                 client.write_all(&message(server)?).ok()?;
             }
             Reaction::Answer(answer) => client.write_all(answer.as_bytes()).ok()?,
+            Reaction::Cut(answer) => {
+                client.write_all(answer.as_bytes()).ok()?;
+                return None;
+            }
             Reaction::Silence => {
                 // Until the other end gives up.
                 let _ = client.read(&mut [0; 1]);
@@ -360,6 +366,10 @@ fn message(stream: &mut TcpStream) -> Option<Vec<u8>> {
     while !message.ends_with(b"\r\n\r\n") {
         stream.read_exact(&mut byte).ok()?;
         message.push(byte[0]);
+        // Who asks whether TLS is spoken here is told no.
+        if message == [0x16] {
+            return None;
+        }
     }
     let head = String::from_utf8_lossy(&message).to_lowercase();
     let header =
