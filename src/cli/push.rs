@@ -40,13 +40,12 @@ pub(super) struct Push {
 impl Push {
     pub(super) fn run(&self, site: &Site, output: &Output) -> Result<ExitCode, Failure> {
         let (url, wanted) = match self.what.split_last() {
-            Some((url, wanted)) if self.all != wanted.is_empty() => {
-                output.warn("usage", "name what to push and then the URL of the cache, or --all and the URL");
-                let _ = (url, wanted);
+            Some(split) if self.all == split.1.is_empty() => split,
+            _ => {
+                let text = "name what to push and then the URL of the cache, or --all and the URL";
+                output.error(&anyhow::anyhow!(text));
                 return Ok(ExitCode::from(exit::USAGE));
             }
-            Some(split) => split,
-            None => return Ok(ExitCode::from(exit::USAGE)),
         };
         let keys = self.keys.read(output)?;
         let store = Store::open(&site.state)?;

@@ -223,6 +223,16 @@ fn a_cache_keeps_what_a_channel_names_and_forgets_what_is_old() {
 }
 
 #[test]
+fn what_to_push_is_named_or_all_of_it() {
+    let origin = Origin::new();
+    for args in [origin.url(), format!("--all prod {}", origin.url())] {
+        let wrong = origin.project.run(&format!("push {args}")).exits(2);
+        assert!(wrong.stderr.contains("name what to push and then the URL"), "{}", wrong.stderr);
+    }
+    assert!(!origin.cache().exists());
+}
+
+#[test]
 fn urls_that_are_no_cache_say_what_one_looks_like() {
     let host = host(&[]);
     for (url, said) in [
