@@ -78,6 +78,9 @@ fn remedy(error: &object_store::Error) -> &'static str {
         E::PermissionDenied { .. } | E::Unauthenticated { .. } => {
             "; give it credentials (`AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY`, or `https://USER:PASSWORD@…`)"
         }
+        _ if last(error).contains("UnknownIssuer") => {
+            "; where the server's certificate is from a CA of your own, name that CA's file in `SSL_CERT_FILE`"
+        }
         _ => "",
     }
 }

@@ -6,12 +6,17 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use object_store::aws::AmazonS3Builder;
 use object_store::http::HttpBuilder;
 use object_store::local::LocalFileSystem;
 use object_store::prefix::PrefixStore;
 use object_store::{ClientOptions, ObjectStore, RetryConfig};
+use percent_encoding::percent_decode_str;
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use url::Url;
+use zeroize::Zeroizing;
 
 /// How long a server may take to accept, and then to say the next word. A whole answer may take
 /// as long as it needs.
@@ -81,15 +86,33 @@ fn web(url: &Url) -> Result<Arc<dyn ObjectStore>, String> {
     no_parameters(url)?;
     let mut base = url.clone();
     base.set_fragment(None);
+    let _ = base.set_username("");
+    let _ = base.set_password(None);
     // Joined with another slash.
     base.set_path(url.path().trim_end_matches('/'));
     let objects = HttpBuilder::new()
         .with_url(base.as_str())
-        .with_client_options(client().with_allow_http(true))
+        .with_client_options(client().with_allow_http(true).with_default_headers(log_in(url)?))
         .with_retry(retry())
         .build()
         .map_err(|error| error.to_string())?;
     Ok(Arc::new(objects))
+}
+
+/// The user and password of a URL. They go to no other host, should the server send us there.
+fn log_in(url: &Url) -> Result<HeaderMap, String> {
+    let mut headers = HeaderMap::new();
+    if url.username().is_empty() && url.password().is_none() {
+        return Ok(headers);
+    }
+    let mut pair = Zeroizing::new(percent_decode_str(url.username()).collect::<Vec<u8>>());
+    pair.push(b':');
+    pair.extend(percent_decode_str(url.password().unwrap_or_default()));
+    let value = Zeroizing::new(format!("Basic {}", BASE64.encode(&pair)));
+    let mut value = HeaderValue::from_str(&value).map_err(|error| error.to_string())?;
+    value.set_sensitive(true);
+    headers.insert(AUTHORIZATION, value);
+    Ok(headers)
 }
 
 /// `endpoint`, `region` and `scheme` are parameters, as in Nix; all else comes from `AWS_…`.

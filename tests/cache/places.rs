@@ -10,7 +10,7 @@ use super::{Origin, host, key, names};
 use crate::support::bundles::{is_intact, put};
 use crate::support::daemon::{Daemon, free_port};
 use crate::support::project::Project;
-use crate::support::{installed, program};
+use crate::support::{installed, program, repository};
 
 fn serves(port: u16) -> bool {
     TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok()
@@ -25,6 +25,41 @@ fn plain(origin: &Origin) -> (Daemon, String) {
     let mut server = Daemon::start("http-server", origin.project.root(), &command);
     server.until(|| serves(port));
     (server, format!("http://127.0.0.1:{port}"))
+}
+
+/// A server behind TLS with a CA of its own, which lets in `robot` alone.
+#[test]
+fn a_server_with_a_ca_of_its_own_and_a_password_is_pulled_from() {
+    let origin = Origin::new().pushed();
+    let folder = origin.project.path("tls");
+    std::fs::create_dir(&folder).unwrap();
+    let script = "openssl req -x509 -newkey rsa:2048 -nodes -keyout ca.key -out ca.pem -days 2 -subj /CN=ca \
+                  -addext basicConstraints=critical,CA:TRUE && \
+                  openssl req -newkey rsa:2048 -nodes -keyout server.key -out server.csr -subj /CN=localhost && \
+                  printf 'subjectAltName=IP:127.0.0.1\\n' > names && openssl x509 -req -in server.csr -CA ca.pem \
+                  -CAkey ca.key -CAcreateserial -days 2 -extfile names -out server.pem";
+    let made = Command::new("sh").args(["-c", script]).current_dir(&folder).output().unwrap();
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let port = free_port();
+    let mut command = Command::new("/usr/bin/python3");
+    command.arg("-B").arg(repository().join("tests/support/parts/locked_server.py")).arg(origin.cache());
+    command.args([&port.to_string(), "robot:p@ss/word"]).current_dir(&folder);
+    let mut server = Daemon::start("locked-server", origin.project.root(), &command);
+    server.until(|| serves(port));
+
+    let host = host(&[&key("fleet-1", 1)]);
+    let url = |user: &str| format!("https://{user}127.0.0.1:{port}");
+    let stranger = host.run(&format!("pull prod {}", url("robot:p%40ss%2Fword@"))).exits(1);
+    assert!(stranger.stderr.contains("name that CA's file in `SSL_CERT_FILE`"), "{}", stranger.stderr);
+    let host = host.env("SSL_CERT_FILE", &folder.join("ca.pem").display().to_string());
+    for user in ["", "robot:wrong@"] {
+        let refused = host.run(&format!("pull prod {}", url(user))).exits(1);
+        assert!(refused.stderr.contains("give it credentials"), "{}", refused.stderr);
+        assert!(!refused.stderr.contains("wrong"), "{}", refused.stderr);
+    }
+    let pulled = host.run(&format!("pull prod {}", url("robot:p%40ss%2Fword@"))).succeeds();
+    assert!(!pulled.stderr.contains("p%40ss"), "{}", pulled.stderr);
+    assert!(is_intact(&host.path("state/store").join(origin.name().as_str())));
 }
 
 /// lighttpd with WebDAV: it takes PUT, and knows ranges, and tags of files that have a type.
