@@ -235,6 +235,7 @@ pub fn evaluate(project: &Project, loaded: Loaded, options: &Options) -> Result<
             tree.insert(place, component);
         }
     }
+    report.findings.extend(check::swarm::files(&stack, &tree));
     let mut manifest = render::manifest(&profile, &stack, &files, &tree, &rendered.services);
     if let Some((name, _)) = &observed
         && let Some((_, text)) = report.sources.iter().find(|(source, _)| source == name)

@@ -26,7 +26,9 @@ fn verify(project: &Project, name: &str, text: &str) -> String {
 
 #[test]
 fn systemd_takes_the_unit() {
-    for (runtime, verb) in [("process", "up --no-build p"), ("compose", "activate p")] {
+    for (runtime, verb) in
+        [("process", "up --no-build p"), ("compose", "activate p"), ("swarm", "activate p")]
+    {
         let profile = format!("[stack]\nruntime = \"{runtime}\"\n");
         let project = Project::empty().file("profiles/p.toml", profile).file("p.env", "");
         let unit = project.run("unit p --env-file p.env --user monitoring").succeeds().stdout;

@@ -44,6 +44,7 @@ mod secrets;
 mod shipped;
 mod store;
 mod store_faults;
+mod swarm;
 mod trust;
 mod vault;
 mod verify;

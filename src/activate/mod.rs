@@ -1,11 +1,12 @@
 //! A bundle becomes the running stack: a plan, the runtime that carries it out, the proof that
 //! it runs, and the way back.
 //!
-//! [`Runtime`] is what an engine must be able to do: processes of this host and Docker Compose
-//! today. It knows nothing of generations, and the sequence knows nothing of engines.
+//! [`Runtime`] is what an engine must be able to do: processes of this host, Docker Compose and
+//! Docker Swarm today. It knows nothing of generations, and the sequence knows nothing of engines.
 
 pub mod bundle;
 pub mod compose;
+mod docker;
 pub mod http;
 pub mod interrupted;
 pub mod plan;
@@ -13,6 +14,7 @@ pub mod process;
 pub mod proof;
 mod reload;
 pub mod sequence;
+pub mod swarm;
 pub mod sync;
 
 use std::collections::BTreeMap;
@@ -59,6 +61,11 @@ pub trait Runtime {
 
     /// Ends every service of the profile. Data stays.
     fn stop(&self) -> Result<(), RuntimeError>;
+
+    /// Removes what only the way back would have needed; called once a bundle is proved.
+    fn tidy(&self) -> Result<(), RuntimeError> {
+        Ok(())
+    }
 }
 
 /// What is to run.

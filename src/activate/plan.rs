@@ -62,6 +62,8 @@ impl Plan {
                     match secrets.get(name).map(|change| change.needs) {
                         _ if !same || !(running.state.is_up() || absent) => Step::Restart,
                         _ if absent => Step::Keep,
+                        // Its files are pinned to a container, secrets too.
+                        Some(_) if !reloads => Step::Restart,
                         Some(Uptake::Restart) => Step::Restart,
                         uptake => match (configuration(before, new, name, service), uptake) {
                             (Step::Keep, Some(Uptake::Reload)) => Step::Reload,
@@ -254,14 +256,17 @@ mod tests {
     #[test]
     fn secrets_are_taken_over_as_their_files_are_read() {
         let bundle = manifest(&[("a", Exporter, "d", "c")], "");
-        let step = |needs: Uptake| {
+        let step_where = |reloads: bool, needs: Uptake| {
             let change = Change { files: BTreeSet::new(), secrets: BTreeSet::new(), needs };
             let changes = Changes::from([("a".to_owned(), change)]);
             let runs = observed(&[("a", "d", State::Healthy)]);
-            Plan::new(&[&bundle], &bundle, &runs, &changes, true).0.get("a").copied().unwrap()
+            Plan::new(&[&bundle], &bundle, &runs, &changes, reloads).0.get("a").copied().unwrap()
         };
+        let step = |needs| step_where(true, needs);
         assert_eq!(step(Uptake::Nothing), Step::Keep);
         assert_eq!(step(Uptake::Reload), Step::Reload);
         assert_eq!(step(Uptake::Restart), Step::Restart);
+        // What is pinned to a container can't be read again.
+        assert_eq!(step_where(false, Uptake::Nothing), Step::Restart);
     }
 }

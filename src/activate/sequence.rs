@@ -275,6 +275,10 @@ impl Activator<'_> {
         if let Some(handed) = handed {
             secret::taken_up(self.lock, handed)?;
         }
+        // What is left over harms nobody, and the next run tries again.
+        if let Err(error) = self.runtime.tidy() {
+            tracing::warn!(%error, "what nobody needs any more could not be removed");
+        }
         Ok(report)
     }
 

@@ -9,6 +9,7 @@ pub mod promql;
 pub mod relay;
 pub mod rules;
 pub mod services;
+pub mod swarm;
 pub mod template;
 pub mod versions;
 
@@ -24,6 +25,7 @@ pub fn all(stack: &Stack, catalogs: &Catalogs) -> Vec<Finding> {
     findings.extend(versions::check(stack));
     findings.extend(rules::check(stack, &sources));
     findings.extend(services::check(stack));
+    findings.extend(swarm::check(stack));
     findings.extend(relay::check(stack));
     findings.extend(images::check(stack));
     findings.extend(dashboards::check(stack, &sources));
@@ -41,6 +43,7 @@ pub fn codes() -> Vec<&'static Code> {
         relay::CODES,
         rules::CODES,
         services::CODES,
+        swarm::CODES,
         versions::CODES,
     ];
     families.into_iter().flatten().copied().collect()

@@ -16,12 +16,12 @@ macro_rules! codes {
 
 codes! {
     M301 "a port is used twice"
-"Two services can't listen on one port of the same address. Under `compose` that concerns published
-ports, under `process` every port, since all programs share the machine. Give one of them another
+"Two services can't listen on one port of the same address. Under `compose` and `swarm` that concerns
+published ports, under `process` every port, since all programs share the machine. Give one of them another
 `publish` or `port`; `publish = 0` publishes nothing."
 
     M302 "a service can't be started"
-"The `compose` runtime starts an `image`, the `process` runtime a `program` from PATH. Name it for the
+"The `compose` and `swarm` runtimes start an `image`, the `process` runtime a `program` from PATH. Name it for the
 runtime of this profile."
 
     M303 "more than one service of a kind"
@@ -104,12 +104,13 @@ fn ports(stack: &Stack, findings: &mut Vec<Finding>) {
     for service in stack.services.values() {
         let (port, key) = match stack.runtime {
             Runtime::Process => (service.port, "port"),
-            Runtime::Compose => (service.publish, "publish"),
+            Runtime::Compose | Runtime::Swarm => (service.publish, "publish"),
         };
         let Some(port) = port else { continue };
         let address = match stack.runtime {
             Runtime::Process => "127.0.0.1",
             Runtime::Compose => service.publish_address.as_str(),
+            Runtime::Swarm => "0.0.0.0",
         };
         let others = used.entry(port).or_default();
         let clash =
@@ -173,7 +174,7 @@ fn one(stack: &Stack, service: &Service, findings: &mut Vec<Finding>) {
     let key = |key: &str| Place::setting(service.at.join(key));
     let whole = || Place::Key(service.at.clone());
     match stack.runtime {
-        Runtime::Compose if service.image.is_none() => {
+        runtime if runtime.in_containers() && service.image.is_none() => {
             findings
                 .push(Finding::error(&M302, whole(), format!("`{name}` has no image")).label("set `image`"));
         }
@@ -253,7 +254,7 @@ fn owner(stack: &Stack, service: &Service, findings: &mut Vec<Finding>) {
     if command(stack, service, &BTreeMap::new()).secret_files.is_empty() {
         return;
     }
-    match stack.runtime.secret_owner(service) {
+    match stack.runtime.secret_reader(service) {
         None => {
             let message = format!("`{}` gets secrets, but nobody says which user it runs as", service.name);
             let finding = Finding::error(&M316, Place::Key(service.at.clone()), message);

@@ -51,7 +51,7 @@ impl Unit {
         let user = self.user.iter().fold(String::new(), |_, user| format!("User={user}\n"));
         let verb = match runtime {
             Runtime::Process => "up --no-build",
-            Runtime::Compose => "activate",
+            Runtime::Compose | Runtime::Swarm => "activate",
         };
         let mut command = vec![
             word(program),
@@ -72,10 +72,15 @@ impl Unit {
                 ("", format!("Type=exec\nExecStart={command}\nRestart=on-failure\nTimeoutStopSec=90\n"))
             }
             // Docker starts the containers itself; their secrets, in memory, went with the reboot.
-            Runtime::Compose => (
-                "Requires=docker.service\nAfter=docker.service\n",
-                format!("Type=oneshot\nRemainAfterExit=yes\nExecStart={command}\nTimeoutStartSec=10min\n"),
-            ),
+            Runtime::Compose | Runtime::Swarm => {
+                // A swarm needs a moment until its managers agree on a leader.
+                let again =
+                    if runtime == Runtime::Swarm { "Restart=on-failure\nRestartSec=30\n" } else { "" };
+                let service = format!(
+                    "Type=oneshot\nRemainAfterExit=yes\nExecStart={command}\nTimeoutStartSec=10min\n{again}"
+                );
+                ("Requires=docker.service\nAfter=docker.service\n", service)
+            }
         };
         format!(
             "# Made by `monprov unit {profile}`.\n\

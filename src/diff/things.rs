@@ -7,7 +7,8 @@ use serde_json::Value as Json;
 
 use crate::diagnostic::Path;
 use crate::stack::{
-    Integration, Relayed, RuleKind, Scrape, SecretSource, Service, ServiceKind, Source, Stack, Value,
+    Integration, PublishMode, Relayed, RuleKind, Runtime, Scrape, SecretSource, Service, ServiceKind, Source,
+    Stack, SwarmMode, Value,
 };
 
 use super::Side;
@@ -209,6 +210,12 @@ fn service_facts(stack: &Stack, service: &Service) -> Facts {
     facts.some("user", service.user.as_ref());
     facts.table("volumes", &service.volumes, Clone::clone);
     facts.list("after", &service.after);
+    facts.list("swarm.constraints", &service.swarm.constraints);
+    facts.some("swarm.replicas", service.swarm.replicas);
+    facts.flag("swarm.global", service.swarm.mode == SwarmMode::Global);
+    if stack.runtime == Runtime::Swarm && service.publish.is_some() {
+        facts.flag("swarm.ingress", service.swarm.publish_mode == PublishMode::Ingress);
+    }
     of_kind(stack, service.kind, &mut facts);
     facts
 }

@@ -10,6 +10,7 @@ use crate::activate::interrupted::{Side, Undone};
 use crate::activate::process::ProcessRuntime;
 use crate::activate::proof;
 use crate::activate::sequence::{Activation, Activator, Error, Outlook, Request, Say};
+use crate::activate::swarm::Swarm;
 use crate::activate::sync::Sync;
 use crate::activate::{Bundle, Observed, Runtime};
 use crate::bundle::manifest::Manifest;
@@ -50,8 +51,9 @@ pub fn activate(
     let resolve = |manifest: &Manifest| resolve_again(project, manifest, options);
     if let Some(former) = former_project(lock, &bundle)? {
         let own = Compose::project(&bundle);
+        let kind = if runtime.name() == "swarm" { "Swarm stack" } else { "Compose project" };
         let text = format!(
-            "Compose project {former} → {own}: its containers are replaced, its volumes ({former}_…) stay as they are"
+            "{kind} {former} → {own}: its containers are replaced, its volumes ({former}_…) stay as they are"
         );
         say("project", &text);
     }
@@ -163,6 +165,10 @@ fn resolve_again(project: &Project, manifest: &Manifest, options: &Options) -> R
 pub(super) fn runtime(store: &Store, bundle: &Bundle) -> Result<Box<dyn Runtime>, Failure> {
     match bundle.manifest.runtime.as_str() {
         "compose" => Ok(Box::new(Compose::new(store.directory(), projects(store, bundle)?)?)),
+        "swarm" => {
+            let profile = &bundle.manifest.profile;
+            Ok(Box::new(Swarm::new(store.directory(), profile, projects(store, bundle)?)))
+        }
         "process" => Ok(Box::new(ProcessRuntime::new(store.directory(), &bundle.manifest.profile))),
         other => Err(anyhow::anyhow!(
             "{} is for the runtime `{other}`, which this monprov does not know: use a newer one, or set \
@@ -189,16 +195,18 @@ fn require_same_runtime(lock: &ProfileLock, bundle: &Bundle) -> Result<(), Failu
     .into())
 }
 
-/// The Compose project of what runs, where the bundle has another.
+/// The Compose project, or Swarm stack, of what runs, where the bundle has another.
 fn former_project(lock: &ProfileLock, bundle: &Bundle) -> Result<Option<String>, Failure> {
     let store = lock.store();
     let live = store.live(lock.profile())?;
-    let (true, Some(live)) = (bundle.manifest.runtime == "compose", live) else { return Ok(None) };
+    let (true, Some(live)) = (matches!(bundle.manifest.runtime.as_str(), "compose" | "swarm"), live) else {
+        return Ok(None);
+    };
     let former = Compose::project(&Bundle::open(live)?);
     Ok((former != Compose::project(bundle)).then_some(former))
 }
 
-/// The Compose projects in which something of the profile may run: that of the bundle, and
+/// The Compose projects, or Swarm stacks, in which something of the profile may run: that of the bundle, and
 /// those of what was activated last and of runs that were killed.
 fn projects(store: &Store, bundle: &Bundle) -> Result<BTreeSet<String>, Failure> {
     let profile = &bundle.manifest.profile;

@@ -178,6 +178,7 @@ fn keys(node: &Node, table: &str) -> impl Iterator<Item = String> {
 fn runtime(root: &Node) -> Runtime {
     match root.get("stack").and_then(|s| s.get("runtime")).and_then(Node::as_str) {
         Some("process") => Runtime::Process,
+        Some("swarm") => Runtime::Swarm,
         _ => Runtime::Compose,
     }
 }

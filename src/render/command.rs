@@ -208,7 +208,7 @@ fn grafana_environment(stack: &Stack, service: &Service, data: Option<&str>) -> 
 fn listen(runtime: Runtime, service: &Service) -> Option<String> {
     service.port.map(|port| match runtime {
         Runtime::Process => format!("127.0.0.1:{port}"),
-        Runtime::Compose => format!(":{port}"),
+        Runtime::Compose | Runtime::Swarm => format!(":{port}"),
     })
 }
 
@@ -223,7 +223,7 @@ fn data(stack: &Stack, service: &Service) -> Option<String> {
     };
     Some(match stack.runtime {
         Runtime::Process => format!("data/{}/{}", stack.name, service.name),
-        Runtime::Compose => in_container.to_owned(),
+        Runtime::Compose | Runtime::Swarm => in_container.to_owned(),
     })
 }
 

@@ -13,7 +13,7 @@ use serde::{Serialize, Serializer};
 use super::command::Command;
 use super::{Error, script, yaml};
 use crate::profile::units::{Bytes, Duration};
-use crate::stack::{Health, Runtime, Service, ServiceKind, Stack};
+use crate::stack::{Health, Service, ServiceKind, Stack};
 
 #[derive(Debug, Serialize)]
 struct Compose {
@@ -25,7 +25,7 @@ struct Compose {
 
 /// `{}`: a thing with nothing to say about it.
 #[derive(Debug, Serialize)]
-struct Empty {}
+pub(super) struct Empty {}
 
 #[derive(Debug, Serialize)]
 struct Networks {
@@ -78,7 +78,7 @@ struct Container {
 }
 
 #[derive(Debug, Serialize)]
-struct Mount {
+pub(super) struct Mount {
     r#type: &'static str,
     source: Literal,
     target: Literal,
@@ -91,7 +91,7 @@ impl Mount {
         Mount { r#type: "bind", source: Literal(source), target: Literal(target), read_only: true }
     }
 
-    fn volume(name: &str, target: &str) -> Self {
+    pub(super) fn volume(name: &str, target: &str) -> Self {
         Mount {
             r#type: "volume",
             source: Literal(name.into()),
@@ -107,7 +107,7 @@ struct Dependency {
 }
 
 #[derive(Debug, Serialize)]
-struct Healthcheck {
+pub(super) struct Healthcheck {
     test: Vec<Literal>,
     interval: String,
     timeout: String,
@@ -116,14 +116,20 @@ struct Healthcheck {
 }
 
 #[derive(Debug, Serialize)]
-struct Logging {
+pub(super) struct Logging {
     driver: &'static str,
     options: BTreeMap<&'static str, &'static str>,
 }
 
+impl Logging {
+    pub(super) fn bounded() -> Self {
+        Logging { driver: "json-file", options: [("max-file", "3"), ("max-size", "10m")].into() }
+    }
+}
+
 /// A string that Compose must take as it stands: it interpolates `$` everywhere else.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-struct Literal(String);
+pub(super) struct Literal(pub(super) String);
 
 impl Serialize for Literal {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -134,7 +140,7 @@ impl Serialize for Literal {
 /// The value of a variable.
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
-enum Value {
+pub(super) enum Value {
     Plain(Literal),
     /// `${NAME:?…}`, from the environment in which Compose is called.
     Interpolated(String),
@@ -184,11 +190,6 @@ pub fn outer_variable(service: &str, variable: &str) -> String {
 
 fn container(stack: &Stack, service: &Service, command: &Command, digest: Option<&String>) -> Container {
     let literal = |s: &str| Literal(s.to_owned());
-    let plain = command.environment.iter().map(|(name, value)| (name.clone(), Value::Plain(literal(value))));
-    let open = command.open_environment.keys().map(|name| {
-        let outer = outer_variable(&service.name, name);
-        (name.clone(), Value::Interpolated(format!("${{{outer}:?start this stack with monprov}}")))
-    });
     let known = service.kind != ServiceKind::Exporter;
     let sealed =
         matches!(service.kind, ServiceKind::Prometheus | ServiceKind::Alertmanager | ServiceKind::Relay);
@@ -197,7 +198,7 @@ fn container(stack: &Stack, service: &Service, command: &Command, digest: Option
         entrypoint: entrypoint(stack, service, command),
         command: command.args.iter().map(|arg| literal(arg)).collect(),
         user: service.user.as_deref().map(literal),
-        environment: plain.chain(open).collect(),
+        environment: environment(service, command, |text| Literal(text.to_owned())),
         ports: ports(service),
         volumes: mounts(stack, service, command),
         tmpfs: if sealed { vec!["/tmp"] } else { vec![] },
@@ -212,13 +213,27 @@ fn container(stack: &Stack, service: &Service, command: &Command, digest: Option
         // What an exporter needs is its own affair: some ping or read other processes.
         cap_drop: if known { vec!["ALL"] } else { vec![] },
         security_opt: vec!["no-new-privileges:true"],
-        logging: Logging { driver: "json-file", options: [("max-file", "3"), ("max-size", "10m")].into() },
+        logging: Logging::bounded(),
         labels: digest.map(|digest| ("monprov.digest", literal(digest))).into_iter().collect(),
     }
 }
 
+/// `plain`: how a value is written that stands for itself.
+pub(super) fn environment(
+    service: &Service,
+    command: &Command,
+    plain: impl Fn(&str) -> Literal,
+) -> BTreeMap<String, Value> {
+    let open = command.open_environment.keys().map(|name| {
+        let outer = outer_variable(&service.name, name);
+        (name.clone(), Value::Interpolated(format!("${{{outer}:?start this stack with monprov}}")))
+    });
+    let plain = command.environment.iter().map(|(name, value)| (name.clone(), Value::Plain(plain(value))));
+    plain.chain(open).collect()
+}
+
 /// The wrapper in front of the image's own entrypoint, where secrets go to the environment.
-fn entrypoint(stack: &Stack, service: &Service, command: &Command) -> Vec<Literal> {
+pub(super) fn entrypoint(stack: &Stack, service: &Service, command: &Command) -> Vec<Literal> {
     if command.secret_environment.is_empty() {
         return vec![];
     }
@@ -255,7 +270,7 @@ fn mounts(stack: &Stack, service: &Service, command: &Command) -> Vec<Mount> {
 
 /// The volumes of the profile, and one for the data of a tool that monprov knows where the
 /// profile has none there.
-fn data_volumes(service: &Service, command: &Command) -> BTreeMap<String, String> {
+pub(super) fn data_volumes(service: &Service, command: &Command) -> BTreeMap<String, String> {
     let mut volumes = service.volumes.clone();
     if let Some(data) = &command.data
         && !volumes.values().any(|path| path == data)
@@ -272,12 +287,12 @@ fn dependency(stack: &Stack, name: &str) -> Dependency {
     Dependency { condition: if checked { "service_healthy" } else { "service_started" } }
 }
 
-fn healthcheck(stack: &Stack, service: &Service, command: &Command) -> Option<Healthcheck> {
+pub(super) fn healthcheck(stack: &Stack, service: &Service, command: &Command) -> Option<Healthcheck> {
     let Health { command: own, interval, timeout, retries, start_period, .. } = &service.health;
     let test: Vec<String> = match (own.as_slice(), &command.health) {
         ([], None) => return None,
         ([], Some(url)) => {
-            let probe = Runtime::Compose.bundle_path(&stack.name, script::PROBE);
+            let probe = stack.runtime.bundle_path(&stack.name, script::PROBE);
             vec!["CMD".into(), "/bin/sh".into(), probe, url.clone()]
         }
         (own, _) => std::iter::once("CMD".into()).chain(own.iter().cloned()).collect(),
@@ -292,7 +307,7 @@ fn healthcheck(stack: &Stack, service: &Service, command: &Command) -> Option<He
 }
 
 /// As Go writes durations, which have no unit above the hour.
-fn duration(duration: Duration) -> String {
+pub(super) fn duration(duration: Duration) -> String {
     match duration.0 {
         ms if ms % 3_600_000 == 0 && ms > 0 => format!("{}h", ms / 3_600_000),
         ms if ms % 60_000 == 0 && ms > 0 => format!("{}m", ms / 60_000),
@@ -302,7 +317,7 @@ fn duration(duration: Duration) -> String {
 }
 
 /// As Docker writes sizes: its `m` is a MiB.
-fn memory(bytes: Bytes) -> String {
+pub(super) fn memory(bytes: Bytes) -> String {
     for (unit, scale) in [("g", 1 << 30), ("m", 1 << 20), ("k", 1 << 10)] {
         if bytes.0 > 0 && bytes.0.is_multiple_of(scale) {
             return format!("{}{unit}", bytes.0 / scale);

@@ -10,6 +10,7 @@ pub mod process;
 pub mod prometheus;
 pub mod relay;
 pub mod script;
+pub mod swarm;
 pub mod versions;
 pub mod yaml;
 
@@ -71,25 +72,33 @@ pub fn render(stack: &Stack) -> Result<Rendered, Error> {
         let Some(command) = commands.get(name) else { continue };
         let definition = match stack.runtime {
             Runtime::Compose => compose::definition(stack, service, command)?,
+            Runtime::Swarm => swarm::definition(stack, service, command, &tree)?,
             Runtime::Process => process::definition(stack, service, command)?,
         };
         definitions.insert(name.clone(), sha256(definition.as_bytes()));
     }
     match stack.runtime {
         Runtime::Compose => tree.insert("compose.yaml", compose::compose(stack, &commands, &definitions)?),
+        Runtime::Swarm => tree.insert(swarm::FILE, swarm::swarm(stack, &commands, &definitions, &tree)?),
         Runtime::Process => tree.insert("processes.json", process::process(stack, &commands)?),
     }
     let mut services = BTreeMap::new();
     for (name, command) in commands {
         let Some(definition) = definitions.remove(&name) else { continue };
-        let folder = match stack.services.get(&name).map(|s| s.kind) {
-            Some(ServiceKind::Prometheus) => "prometheus/".to_owned(),
-            Some(ServiceKind::Alertmanager) => "alertmanager/".to_owned(),
-            Some(ServiceKind::Grafana) => "grafana/".to_owned(),
-            Some(ServiceKind::Relay) => "relay/".to_owned(),
-            _ => script::wrapper_file(&name),
-        };
+        let own = stack.services.get(&name).and_then(|s| folder(s.kind));
+        let folder = own.map_or_else(|| script::wrapper_file(&name), str::to_owned);
         services.insert(name, ServiceFiles { definition, reads: vec![folder], command });
     }
     Ok(Rendered { tree, services })
+}
+
+/// The folder of the bundle that holds the configuration of a tool that monprov knows.
+fn folder(kind: ServiceKind) -> Option<&'static str> {
+    match kind {
+        ServiceKind::Prometheus => Some("prometheus/"),
+        ServiceKind::Alertmanager => Some("alertmanager/"),
+        ServiceKind::Grafana => Some("grafana/"),
+        ServiceKind::Relay => Some("relay/"),
+        ServiceKind::Exporter => None,
+    }
 }

@@ -24,8 +24,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::diagnostic::{Path, Place};
 pub use crate::profile::settings::{
-    BasicAuth, Budget, Endpoint, Health, ImagePolicy, Limits, Network, PanelType, PluginLimits, Query,
-    Relabel, Runtime, Scheme, SecretGrant, ServiceKind, Step, TimeInterval,
+    BasicAuth, Budget, Endpoint, Health, ImagePolicy, Limits, Network, PanelType, PluginLimits, PublishMode,
+    Query, Relabel, Runtime, Scheme, SecretGrant, ServiceKind, Step, Swarm, SwarmMode, TimeInterval,
 };
 use crate::profile::text::Text;
 use crate::profile::units::{Duration, Threshold};
@@ -48,7 +48,7 @@ pub struct Stack {
     /// The profile's name.
     pub name: String,
     pub runtime: Runtime,
-    /// The Compose project.
+    /// The Compose project, or the Swarm stack.
     pub project: String,
     pub network: Network,
     pub images: ImagePolicy,
@@ -109,6 +109,7 @@ pub struct Service {
     pub user: Option<String>,
     pub volumes: BTreeMap<String, String>,
     pub after: Vec<String>,
+    pub swarm: Swarm,
     /// The process runtime starts nothing where this one's program is missing.
     pub required: bool,
     pub catalog: Option<String>,

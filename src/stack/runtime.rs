@@ -1,14 +1,15 @@
 //! What a runtime decides about names and places. All paths are relative to the state
 //! directory or fixed inside the container, so that a bundle names no path of the host.
 //!
-//! | | process | compose |
+//! | | process | compose, swarm |
 //! | --- | --- | --- |
 //! | a service | `127.0.0.1:PORT` | `NAME:PORT` |
 //! | the bundle | `run/PROFILE/live` | `/monprov/run/PROFILE/live` |
 //! | a service's secrets | `secrets/PROFILE/SERVICE` | `/run/monprov/secrets` |
 //!
-//! Processes start in the state directory. In a container the store is mounted at
-//! `/monprov/store` beside `run`, so that the relative link `live` resolves there too.
+//! Processes start in the state directory. In a container of Compose the store is mounted at
+//! `/monprov/store` beside `run`, so that the relative link `live` resolves there too; Swarm
+//! puts each file there by itself.
 
 use super::{Runtime, Service, ServiceKind};
 
@@ -17,6 +18,7 @@ impl Runtime {
         match self {
             Runtime::Process => "process",
             Runtime::Compose => "compose",
+            Runtime::Swarm => "swarm",
         }
     }
 
@@ -29,7 +31,7 @@ impl Runtime {
     pub fn address(self, service: &str, port: u16) -> String {
         match self {
             Runtime::Process => format!("127.0.0.1:{port}"),
-            Runtime::Compose => format!("{service}:{port}"),
+            Runtime::Compose | Runtime::Swarm => format!("{service}:{port}"),
         }
     }
 
@@ -37,7 +39,7 @@ impl Runtime {
     pub fn bundle_path(self, profile: &str, file: &str) -> String {
         match self {
             Runtime::Process => format!("run/{profile}/live/{file}"),
-            Runtime::Compose => format!("/monprov/run/{profile}/live/{file}"),
+            Runtime::Compose | Runtime::Swarm => format!("/monprov/run/{profile}/live/{file}"),
         }
     }
 
@@ -46,24 +48,31 @@ impl Runtime {
     pub fn secret_path(self, profile: &str, service: &str, file: &str) -> String {
         match self {
             Runtime::Process => format!("secrets/{profile}/{service}/{file}"),
-            Runtime::Compose => format!("/run/monprov/secrets/{file}"),
+            Runtime::Compose | Runtime::Swarm => format!("/run/monprov/secrets/{file}"),
         }
     }
 
-    /// The user (uid or uid:gid) that a service's secret files belong to; `None` where that
-    /// is whoever starts the stack, or where nobody said it.
+    /// The user (uid or uid:gid) that a service's secret files belong to on this host; `None`
+    /// where that is whoever starts the stack, or where nobody said it.
     pub fn secret_owner(self, service: &Service) -> Option<String> {
-        match (self, service.kind, &service.user) {
-            (Runtime::Process, ..) => None,
-            (Runtime::Compose, _, Some(user)) => Some(user.clone()),
+        match self {
+            Runtime::Compose => self.secret_reader(service),
+            // Swarm has its own copies; those of this host are for monprov to compare.
+            Runtime::Process | Runtime::Swarm => None,
+        }
+    }
+
+    /// The user that reads them where the service runs; `None` where nobody said it.
+    pub fn secret_reader(self, service: &Service) -> Option<String> {
+        match (self.in_containers(), service.kind, &service.user) {
+            (false, ..) => None,
+            (true, _, Some(user)) => Some(user.clone()),
             // The users of the official images: nobody, and Grafana's own.
-            (
-                Runtime::Compose,
-                ServiceKind::Prometheus | ServiceKind::Alertmanager | ServiceKind::Relay,
-                None,
-            ) => Some("65534".into()),
-            (Runtime::Compose, ServiceKind::Grafana, None) => Some("472".into()),
-            (Runtime::Compose, ServiceKind::Exporter, None) => None,
+            (true, ServiceKind::Prometheus | ServiceKind::Alertmanager | ServiceKind::Relay, None) => {
+                Some("65534".into())
+            }
+            (true, ServiceKind::Grafana, None) => Some("472".into()),
+            (true, ServiceKind::Exporter, None) => None,
         }
     }
 
@@ -74,7 +83,7 @@ impl Runtime {
         let path = self.secret_path(profile, service, file);
         match self {
             Runtime::Process => format!("../../../../{path}"),
-            Runtime::Compose => path,
+            Runtime::Compose | Runtime::Swarm => path,
         }
     }
 }

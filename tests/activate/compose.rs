@@ -423,7 +423,7 @@ fn killed_at_random_instants_it_is_settled_by_the_next() {
 }
 
 /// `nsenter` forks, and only its child is `monprov`.
-fn kill_what_it_entered(nsenter: u32) {
+pub fn kill_what_it_entered(nsenter: u32) {
     let children = std::fs::read_to_string(format!("/proc/{nsenter}/task/{nsenter}/children"));
     for child in children.unwrap_or_default().split_whitespace() {
         let pid = rustix::process::Pid::from_raw(child.parse().unwrap()).unwrap();

@@ -126,7 +126,7 @@ fn at_every_change_as_an_ordinary_user_is_settled_by_the_next() {
 }
 
 /// Other choices each time, and the same again with the seed that it prints.
-pub(super) fn random() -> fastrand::Rng {
+pub fn random() -> fastrand::Rng {
     let seed = std::env::var("MONPROV_TEST_SEED").ok().and_then(|seed| seed.parse().ok());
     let seed = seed.unwrap_or_else(|| fastrand::u64(..));
     eprintln!("MONPROV_TEST_SEED={seed} makes the same choices");

@@ -1,10 +1,10 @@
 //! `switch` and its kin on real programs: what they promise when all goes well, when a program
 //! refuses, when somebody lies, and when they are killed.
 
-mod compose;
+pub mod compose;
 mod drift;
 mod faults;
-mod killed;
+pub mod killed;
 mod lies;
 mod signed;
 mod switch;

@@ -85,6 +85,7 @@ pub fn service(name: &str, kind: ServiceKind, image: &str, port: u16) -> Service
         user: None,
         volumes: BTreeMap::new(),
         after: vec![],
+        swarm: Default::default(),
         required: matches!(kind, ServiceKind::Prometheus | ServiceKind::Alertmanager),
         catalog: None,
         at: Path::new(["services", name]),

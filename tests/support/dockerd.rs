@@ -55,6 +55,14 @@ impl Dockerd {
         dockerd
     }
 
+    /// An engine that is the one node, and the manager, of a swarm.
+    pub fn swarm() -> Dockerd {
+        let dockerd = Dockerd::start();
+        // There is no address here that another node could reach.
+        dockerd.docker(&["swarm", "init", "--advertise-addr", "127.0.0.1"]);
+        dockerd
+    }
+
     /// What `DOCKER_HOST` is to be.
     pub fn host(&self) -> String {
         format!("unix://{}", self.folder.path().join("docker.sock").display())
@@ -105,7 +113,8 @@ impl Dockerd {
 
     /// The images that every test may use.
     fn import(&self) {
-        let tools = ["prometheus", "prometheus-alertmanager", "sh", "sleep", "cat", "wget"].map(program);
+        let tools =
+            ["prometheus", "prometheus-alertmanager", "sh", "sleep", "cat", "stat", "wget"].map(program);
         let template = |name: &str| PathBuf::from(format!("/usr/share/prometheus/alertmanager/{name}.tmpl"));
         self.image(
             &tools,

@@ -19,6 +19,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+use super::docker::{docker, logs, require_image};
 use super::{Bundle, Observed, Plan, Runtime, RuntimeError, Step, Target};
 use container::{Container, PROJECT};
 use engine::Engine;
@@ -42,7 +43,7 @@ impl Compose {
         Ok(Compose { engine: Engine::find()?, state: state.to_owned(), projects, seen: RefCell::default() })
     }
 
-    /// The name of a bundle's Compose project.
+    /// The name of a bundle's Compose project, or Swarm stack.
     pub fn project(bundle: &Bundle) -> String {
         let own = bundle.manifest.settings.pointer("/stack/project").and_then(Value::as_str);
         own.map_or_else(|| format!("monprov-{}", bundle.manifest.profile), str::to_owned)
@@ -52,14 +53,14 @@ impl Compose {
         let mut ids = String::new();
         for project in &self.projects {
             let filter = format!("label={PROJECT}={project}");
-            ids += &self.engine.docker(&["ps", "--all", "--quiet", "--no-trunc", "--filter", &filter])?;
+            ids += &docker(&["ps", "--all", "--quiet", "--no-trunc", "--filter", &filter])?;
         }
         if ids.is_empty() {
             return Ok(vec![]);
         }
         let mut args = vec!["inspect", "--type", "container"];
         args.extend(ids.lines());
-        let text = self.engine.docker(&args)?;
+        let text = docker(&args)?;
         let containers: Vec<Container> = serde_json::from_str(&text).map_err(|error| {
             RuntimeError::unavailable(
                 format!("`docker inspect` answers with something unknown: {error}"),
@@ -110,7 +111,7 @@ impl Compose {
             let mut args = vec![verb];
             args.extend(containers.iter().map(|c| c.id.as_str()));
             if args.len() > 1 {
-                self.engine.docker(&args)?;
+                docker(&args)?;
             }
         }
         Ok(())
@@ -118,11 +119,11 @@ impl Compose {
 
     fn remove_networks(&self, project: &str) -> Result<(), RuntimeError> {
         let filter = format!("label={PROJECT}={project}");
-        let networks = self.engine.docker(&["network", "ls", "--quiet", "--filter", &filter])?;
+        let networks = docker(&["network", "ls", "--quiet", "--filter", &filter])?;
         let mut args = vec!["network", "rm"];
         args.extend(networks.lines());
         if args.len() > 2 {
-            self.engine.docker(&args)?;
+            docker(&args)?;
         }
         Ok(())
     }
@@ -147,8 +148,8 @@ impl Runtime for Compose {
         let network = file.pointer("/networks/default");
         if let Some(network) = network.filter(|n| n.get("external").and_then(Value::as_bool) == Some(true)) {
             let name = network.get("name").and_then(Value::as_str).unwrap_or_default();
-            if self.engine.docker(&["network", "inspect", name]).is_err() {
-                self.engine.docker(&["version"])?;
+            if docker(&["network", "inspect", name]).is_err() {
+                docker(&["version"])?;
                 return Err(RuntimeError::unavailable(
                     format!("the network `{name}` does not exist"),
                     format!("start the stack that it belongs to, or create it: docker network create {name}"),
@@ -158,14 +159,7 @@ impl Runtime for Compose {
         for name in plan.having(Step::Create).chain(plan.having(Step::Restart)) {
             let service = file.pointer("/services").and_then(|services| services.get(name));
             let image = service.and_then(|s| s.get("image")?.as_str()).unwrap_or_default().replace("$$", "$");
-            if self.engine.docker(&["image", "inspect", &image]).is_err() {
-                self.engine.docker(&["pull", "--quiet", &image]).map_err(|error| {
-                    RuntimeError::unavailable(
-                        format!("the image {image} of {name} is not there: {error}"),
-                        "load it, or see that the engine reaches its registry",
-                    )
-                })?;
-            }
+            require_image(name, &image)?;
         }
         let ports = |name: &str| {
             let ports = file.pointer("/services").and_then(|s| s.get(name)?.get("ports")?.as_array());
@@ -212,7 +206,7 @@ impl Runtime for Compose {
 
     fn logs(&self, service: &str, lines: usize) -> String {
         let container = self.of(service).ok().flatten();
-        container.map(|c| self.engine.logs(&c.id, lines)).unwrap_or_default()
+        container.map(|c| logs(&["logs"], &c.id, lines)).unwrap_or_default()
     }
 
     fn stop(&self) -> Result<(), RuntimeError> {

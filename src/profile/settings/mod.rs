@@ -65,7 +65,7 @@ pub struct Settings {
 pub struct StackSettings {
     /// What runs the stack; an input of the build.
     pub runtime: Runtime,
-    /// The name of the Compose project; by default `monprov-` and the profile's name.
+    /// The name of the Compose project or the Swarm stack; by default `monprov-` and the profile's name.
     pub project: Option<String>,
     /// The one network that every service joins.
     pub network: Network,
@@ -85,6 +85,8 @@ pub enum Runtime {
     Process,
     /// Containers of Docker Compose.
     Compose,
+    /// Services of Docker Swarm.
+    Swarm,
 }
 
 /// A Docker network.

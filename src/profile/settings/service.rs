@@ -47,6 +47,7 @@ pub struct Service {
     pub volumes: BTreeMap<String, String>,
     /// Services that must be healthy first.
     pub after: Vec<String>,
+    pub swarm: Swarm,
     /// Whether the process runtime refuses to start where the program is not on PATH, instead
     /// of running the rest; by default Prometheus and Alertmanager are required.
     pub required: Option<bool>,
@@ -78,6 +79,38 @@ pub struct Health {
     pub timeout: Option<Duration>,
     pub retries: Option<u32>,
     pub start_period: Option<Duration>,
+}
+
+/// How Docker Swarm runs a service.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Swarm {
+    pub mode: SwarmMode,
+    /// How many of it run, where the mode is `replicated`; by default one.
+    pub replicas: Option<u32>,
+    /// The nodes that it may run on: `node.labels.monitoring == true`.
+    pub constraints: Vec<String>,
+    pub publish_mode: PublishMode,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum SwarmMode {
+    #[default]
+    Replicated,
+    /// One on every node.
+    Global,
+}
+
+/// Where Swarm opens a published port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum PublishMode {
+    /// On the node where the service runs.
+    #[default]
+    Host,
+    /// On every node of the swarm.
+    Ingress,
 }
 
 /// What a container may use.

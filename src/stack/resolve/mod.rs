@@ -48,8 +48,11 @@ impl Resolver<'_> {
         let settings = self.settings;
         let name = self.profile.name.clone();
         self.names();
-        let services =
-            settings.services.iter().map(|(n, s)| (n.clone(), service(n, s, &files.images))).collect();
+        let services = settings
+            .services
+            .iter()
+            .map(|(n, s)| (n.clone(), service(n, s, settings.stack.runtime, &files.images)))
+            .collect();
         let mut groups = self.groups();
         let (from_files, findings) = super::rulefile::groups(&files.rules, &groups);
         self.findings.extend(findings);
@@ -304,7 +307,12 @@ impl Resolver<'_> {
 }
 
 /// `digests`: what the tags of images mean, where that is to stand in the bundle.
-fn service(name: &str, service: &set::Service, digests: &BTreeMap<String, String>) -> Service {
+fn service(
+    name: &str,
+    service: &set::Service,
+    runtime: Runtime,
+    digests: &BTreeMap<String, String>,
+) -> Service {
     let pinned = |image: &String| match digests.get(image) {
         Some(digest) => format!("{image}@{digest}"),
         None => image.clone(),
@@ -322,7 +330,8 @@ fn service(name: &str, service: &set::Service, digests: &BTreeMap<String, String
         publish: match service.publish {
             Some(0) => None,
             Some(port) => Some(port),
-            None => service.port,
+            // What Swarm publishes is open to everybody who reaches the node.
+            None => service.port.filter(|_| runtime != Runtime::Swarm),
         },
         publish_address: service.publish_address.clone().unwrap_or_else(|| "127.0.0.1".into()),
         environment: service.environment.clone(),
@@ -339,6 +348,7 @@ fn service(name: &str, service: &set::Service, digests: &BTreeMap<String, String
         user: service.user.clone(),
         volumes: service.volumes.clone(),
         after: service.after.clone(),
+        swarm: service.swarm.clone(),
         required: service.required.unwrap_or(match service.kind {
             ServiceKind::Prometheus | ServiceKind::Alertmanager | ServiceKind::Relay => true,
             ServiceKind::Grafana | ServiceKind::Exporter => false,
