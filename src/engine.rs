@@ -236,6 +236,8 @@ pub fn evaluate(project: &Project, loaded: Loaded, options: &Options) -> Result<
         }
     }
     report.findings.extend(check::swarm::files(&stack, &tree));
+    render::complete(&stack, &rendered.services, &mut tree)?;
+    report.findings.extend(check::kubernetes::sizes(&stack, &tree));
     let mut manifest = render::manifest(&profile, &stack, &files, &tree, &rendered.services);
     if let Some((name, _)) = &observed
         && let Some((_, text)) = report.sources.iter().find(|(source, _)| source == name)

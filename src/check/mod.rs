@@ -4,6 +4,7 @@ pub mod alerting;
 pub mod catalog;
 pub mod dashboards;
 pub mod images;
+pub mod kubernetes;
 pub mod metrics;
 pub mod promql;
 pub mod relay;
@@ -28,6 +29,7 @@ pub fn all(stack: &Stack, catalogs: &Catalogs) -> Vec<Finding> {
     findings.extend(swarm::check(stack));
     findings.extend(relay::check(stack));
     findings.extend(images::check(stack));
+    findings.extend(kubernetes::check(stack));
     findings.extend(dashboards::check(stack, &sources));
     findings
 }
@@ -40,6 +42,7 @@ pub fn codes() -> Vec<&'static Code> {
         alerting::CODES,
         dashboards::CODES,
         images::CODES,
+        kubernetes::CODES,
         relay::CODES,
         rules::CODES,
         services::CODES,

@@ -105,11 +105,13 @@ fn ports(stack: &Stack, findings: &mut Vec<Finding>) {
         let (port, key) = match stack.runtime {
             Runtime::Process => (service.port, "port"),
             Runtime::Compose | Runtime::Swarm => (service.publish, "publish"),
+            // Each service has an address of its own.
+            Runtime::Kubernetes => (None, "port"),
         };
         let Some(port) = port else { continue };
         let address = match stack.runtime {
             Runtime::Process => "127.0.0.1",
-            Runtime::Compose => service.publish_address.as_str(),
+            Runtime::Compose | Runtime::Kubernetes => service.publish_address.as_str(),
             Runtime::Swarm => "0.0.0.0",
         };
         let others = used.entry(port).or_default();
@@ -238,7 +240,7 @@ fn one(stack: &Stack, service: &Service, findings: &mut Vec<Finding>) {
             findings.push(Finding::error(&M315, place, message).label("leave it out"));
         }
     }
-    if stack.runtime.in_containers() {
+    if stack.runtime.in_containers() && stack.runtime != Runtime::Kubernetes {
         scripts(stack, service, findings);
         owner(stack, service, findings);
     }

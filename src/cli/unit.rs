@@ -51,7 +51,7 @@ impl Unit {
         let user = self.user.iter().fold(String::new(), |_, user| format!("User={user}\n"));
         let verb = match runtime {
             Runtime::Process => "up --no-build",
-            Runtime::Compose | Runtime::Swarm => "activate",
+            Runtime::Compose | Runtime::Swarm | Runtime::Kubernetes => "activate",
         };
         let mut command = vec![
             word(program),
@@ -71,6 +71,11 @@ impl Unit {
             Runtime::Process => {
                 ("", format!("Type=exec\nExecStart={command}\nRestart=on-failure\nTimeoutStopSec=90\n"))
             }
+            // The cluster starts the pods itself, with the secrets that it has.
+            Runtime::Kubernetes => (
+                "",
+                format!("Type=oneshot\nRemainAfterExit=yes\nExecStart={command}\nTimeoutStartSec=10min\n"),
+            ),
             // Docker starts the containers itself; their secrets, in memory, went with the reboot.
             Runtime::Compose | Runtime::Swarm => {
                 // A swarm needs a moment until its managers agree on a leader.

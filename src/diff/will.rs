@@ -47,6 +47,10 @@ fn uptake(old: &Side, before: &Service, new: &Side, after: &Service) -> Uptake {
     if before.definition != after.definition || before.open_secrets != after.open_secrets {
         return Uptake::Restart;
     }
+    if !new.stack.runtime.reloads() {
+        let same = before.configuration == after.configuration && before.secrets == after.secrets;
+        return if same { Uptake::Nothing } else { Uptake::Restart };
+    }
     let files = match after.kind {
         _ if before.configuration == after.configuration => Uptake::Nothing,
         ServiceKind::Prometheus | ServiceKind::Alertmanager | ServiceKind::Relay => Uptake::Reload,

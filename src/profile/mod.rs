@@ -179,6 +179,7 @@ fn runtime(root: &Node) -> Runtime {
     match root.get("stack").and_then(|s| s.get("runtime")).and_then(Node::as_str) {
         Some("process") => Runtime::Process,
         Some("swarm") => Runtime::Swarm,
+        Some("kubernetes") => Runtime::Kubernetes,
         _ => Runtime::Compose,
     }
 }

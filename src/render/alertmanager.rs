@@ -157,7 +157,7 @@ fn route(route: &Route) -> RouteConfig<'_> {
 
 /// So that the canaries of a drill are groups of their own. No other alert has the label, so
 /// nothing changes for those; `...` groups by all labels as it is.
-fn grouped(labels: &[String]) -> Vec<&str> {
+pub(super) fn grouped(labels: &[String]) -> Vec<&str> {
     let mut all: Vec<&str> = labels.iter().map(String::as_str).collect();
     if !all.contains(&"...") {
         all.push(canary::LABEL);

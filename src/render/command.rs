@@ -94,7 +94,7 @@ pub fn command(stack: &Stack, service: &Service, files: &BTreeMap<String, Text>)
             Some(plain) => {
                 command.environment.insert(name, plain);
             }
-            None if compose && service.allow_env => {
+            None if compose && service.allow_env && !stack.runtime.fills_environment() => {
                 command.open_environment.insert(name, text);
             }
             None => {
@@ -208,7 +208,7 @@ fn grafana_environment(stack: &Stack, service: &Service, data: Option<&str>) -> 
 fn listen(runtime: Runtime, service: &Service) -> Option<String> {
     service.port.map(|port| match runtime {
         Runtime::Process => format!("127.0.0.1:{port}"),
-        Runtime::Compose | Runtime::Swarm => format!(":{port}"),
+        Runtime::Compose | Runtime::Swarm | Runtime::Kubernetes => format!(":{port}"),
     })
 }
 
@@ -223,7 +223,7 @@ fn data(stack: &Stack, service: &Service) -> Option<String> {
     };
     Some(match stack.runtime {
         Runtime::Process => format!("data/{}/{}", stack.name, service.name),
-        Runtime::Compose | Runtime::Swarm => in_container.to_owned(),
+        Runtime::Compose | Runtime::Swarm | Runtime::Kubernetes => in_container.to_owned(),
     })
 }
 

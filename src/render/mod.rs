@@ -5,6 +5,7 @@ pub mod command;
 pub mod compose;
 pub mod grafana;
 pub mod integrations;
+pub mod kubernetes;
 mod manifest;
 pub mod process;
 pub mod prometheus;
@@ -50,6 +51,18 @@ pub struct ServiceFiles {
     pub command: Command,
 }
 
+/// What can only be made once all other files are there, those of plugins included.
+pub fn complete(
+    stack: &Stack,
+    services: &BTreeMap<String, ServiceFiles>,
+    tree: &mut Tree,
+) -> Result<(), Error> {
+    match stack.runtime {
+        Runtime::Kubernetes => kubernetes::add(stack, services, tree),
+        Runtime::Compose | Runtime::Swarm | Runtime::Process => Ok(()),
+    }
+}
+
 /// Renders a stack.
 pub fn render(stack: &Stack) -> Result<Rendered, Error> {
     let mut tree = Tree::new();
@@ -61,7 +74,12 @@ pub fn render(stack: &Stack) -> Result<Rendered, Error> {
     ] {
         tree.extend(files.files);
         if let Some(service) = stack.service_of(kind) {
-            named.insert(service.name.clone(), files.secret_files);
+            let files = match stack.runtime == Runtime::Kubernetes && kubernetes::by_operator(stack, service)
+            {
+                true => kubernetes::secret_files(stack, service),
+                false => files.secret_files,
+            };
+            named.insert(service.name.clone(), files);
         }
     }
     tree.extend(grafana::grafana(stack)?);
@@ -73,6 +91,7 @@ pub fn render(stack: &Stack) -> Result<Rendered, Error> {
         let definition = match stack.runtime {
             Runtime::Compose => compose::definition(stack, service, command)?,
             Runtime::Swarm => swarm::definition(stack, service, command, &tree)?,
+            Runtime::Kubernetes => kubernetes::definition(stack, service, command)?,
             Runtime::Process => process::definition(stack, service, command)?,
         };
         definitions.insert(name.clone(), sha256(definition.as_bytes()));
@@ -81,6 +100,8 @@ pub fn render(stack: &Stack) -> Result<Rendered, Error> {
         Runtime::Compose => tree.insert("compose.yaml", compose::compose(stack, &commands, &definitions)?),
         Runtime::Swarm => tree.insert(swarm::FILE, swarm::swarm(stack, &commands, &definitions, &tree)?),
         Runtime::Process => tree.insert("processes.json", process::process(stack, &commands)?),
+        // Made by `complete` from all the other files.
+        Runtime::Kubernetes => {}
     }
     let mut services = BTreeMap::new();
     for (name, command) in commands {

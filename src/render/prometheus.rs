@@ -212,6 +212,13 @@ fn scrape_config<'a>(
     }
 }
 
+/// Groups, with the fields of a rule file.
+pub(super) fn rule_groups(groups: &[&Group]) -> serde_json::Value {
+    let groups: Vec<RuleGroup<'_>> = groups.iter().map(|group| rule_group(group)).collect();
+    // Nothing but strings and numbers, with strings for keys.
+    serde_json::to_value(groups).unwrap_or_default()
+}
+
 fn rule_group(group: &Group) -> RuleGroup<'_> {
     let text = |duration: crate::profile::units::Duration| duration.to_string();
     RuleGroup {

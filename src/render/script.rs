@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::command::Command;
 use crate::bundle::Tree;
-use crate::stack::Stack;
+use crate::stack::{Runtime, Stack};
 
 /// The script that asks a service for its health.
 pub const PROBE: &str = "bin/probe";
@@ -18,7 +18,8 @@ pub fn wrapper_file(service: &str) -> String {
 /// The scripts that the services of a stack need.
 pub fn scripts(stack: &Stack, commands: &BTreeMap<String, Command>) -> Tree {
     let mut tree = Tree::new();
-    if !stack.runtime.in_containers() {
+    // Kubernetes asks for the health of services itself.
+    if !stack.runtime.in_containers() || stack.runtime == Runtime::Kubernetes {
         return tree;
     }
     tree.insert_executable(PROBE, PROBE_SCRIPT);

@@ -5,6 +5,7 @@
 pub mod address;
 pub mod canary;
 pub mod change;
+mod kubernetes;
 pub mod matcher;
 pub mod re2;
 pub mod resolve;
@@ -14,6 +15,7 @@ mod runtime;
 mod secret;
 mod version;
 
+pub use kubernetes::Kubernetes;
 pub use secret::{Constraints, Origin, SecretSource, Secrets, Vault, VaultAuth, VaultField};
 pub use version::Version;
 
@@ -24,8 +26,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::diagnostic::{Path, Place};
 pub use crate::profile::settings::{
-    BasicAuth, Budget, Endpoint, Health, ImagePolicy, Limits, Network, PanelType, PluginLimits, PublishMode,
-    Query, Relabel, Runtime, Scheme, SecretGrant, ServiceKind, Step, Swarm, SwarmMode, TimeInterval,
+    BasicAuth, Budget, Endpoint, Flavor, Health, ImagePolicy, Limits, Network, PanelType, PluginLimits,
+    PublishMode, Query, Relabel, Runtime, Scheme, SecretGrant, ServiceKind, Step, Swarm, SwarmMode,
+    TimeInterval,
 };
 use crate::profile::text::Text;
 use crate::profile::units::{Duration, Threshold};
@@ -51,6 +54,7 @@ pub struct Stack {
     /// The Compose project, or the Swarm stack.
     pub project: String,
     pub network: Network,
+    pub kubernetes: Kubernetes,
     pub images: ImagePolicy,
     /// Every declared variable with its value.
     pub vars: BTreeMap<String, String>,

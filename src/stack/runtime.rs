@@ -1,7 +1,7 @@
 //! What a runtime decides about names and places. All paths are relative to the state
 //! directory or fixed inside the container, so that a bundle names no path of the host.
 //!
-//! | | process | compose, swarm |
+//! | | process | compose, swarm, kubernetes |
 //! | --- | --- | --- |
 //! | a service | `127.0.0.1:PORT` | `NAME:PORT` |
 //! | the bundle | `run/PROFILE/live` | `/monprov/run/PROFILE/live` |
@@ -19,6 +19,7 @@ impl Runtime {
             Runtime::Process => "process",
             Runtime::Compose => "compose",
             Runtime::Swarm => "swarm",
+            Runtime::Kubernetes => "kubernetes",
         }
     }
 
@@ -27,11 +28,23 @@ impl Runtime {
         self != Runtime::Process
     }
 
+    /// Whether services see new files without being started anew. Engines that pin files to a
+    /// container restart what others reload.
+    pub fn reloads(self) -> bool {
+        !matches!(self, Runtime::Swarm | Runtime::Kubernetes)
+    }
+
+    /// Whether secrets reach a variable through the engine, which shows them to nobody who may
+    /// not read its secrets: without a wrapper in front of the image's entrypoint.
+    pub fn fills_environment(self) -> bool {
+        self == Runtime::Kubernetes
+    }
+
     /// Where other services of the stack reach a port of a service.
     pub fn address(self, service: &str, port: u16) -> String {
         match self {
             Runtime::Process => format!("127.0.0.1:{port}"),
-            Runtime::Compose | Runtime::Swarm => format!("{service}:{port}"),
+            Runtime::Compose | Runtime::Swarm | Runtime::Kubernetes => format!("{service}:{port}"),
         }
     }
 
@@ -39,7 +52,9 @@ impl Runtime {
     pub fn bundle_path(self, profile: &str, file: &str) -> String {
         match self {
             Runtime::Process => format!("run/{profile}/live/{file}"),
-            Runtime::Compose | Runtime::Swarm => format!("/monprov/run/{profile}/live/{file}"),
+            Runtime::Compose | Runtime::Swarm | Runtime::Kubernetes => {
+                format!("/monprov/run/{profile}/live/{file}")
+            }
         }
     }
 
@@ -48,7 +63,7 @@ impl Runtime {
     pub fn secret_path(self, profile: &str, service: &str, file: &str) -> String {
         match self {
             Runtime::Process => format!("secrets/{profile}/{service}/{file}"),
-            Runtime::Compose | Runtime::Swarm => format!("/run/monprov/secrets/{file}"),
+            Runtime::Compose | Runtime::Swarm | Runtime::Kubernetes => format!("/run/monprov/secrets/{file}"),
         }
     }
 
@@ -57,22 +72,16 @@ impl Runtime {
     pub fn secret_owner(self, service: &Service) -> Option<String> {
         match self {
             Runtime::Compose => self.secret_reader(service),
-            // Swarm has its own copies; those of this host are for monprov to compare.
-            Runtime::Process | Runtime::Swarm => None,
+            // These have their own copies; those of this host are for monprov to compare.
+            Runtime::Process | Runtime::Swarm | Runtime::Kubernetes => None,
         }
     }
 
     /// The user that reads them where the service runs; `None` where nobody said it.
     pub fn secret_reader(self, service: &Service) -> Option<String> {
-        match (self.in_containers(), service.kind, &service.user) {
-            (false, ..) => None,
-            (true, _, Some(user)) => Some(user.clone()),
-            // The users of the official images: nobody, and Grafana's own.
-            (true, ServiceKind::Prometheus | ServiceKind::Alertmanager | ServiceKind::Relay, None) => {
-                Some("65534".into())
-            }
-            (true, ServiceKind::Grafana, None) => Some("472".into()),
-            (true, ServiceKind::Exporter, None) => None,
+        match self.in_containers() {
+            true => service.container_user(),
+            false => None,
         }
     }
 
@@ -83,12 +92,25 @@ impl Runtime {
         let path = self.secret_path(profile, service, file);
         match self {
             Runtime::Process => format!("../../../../{path}"),
-            Runtime::Compose | Runtime::Swarm => path,
+            Runtime::Compose | Runtime::Swarm | Runtime::Kubernetes => path,
         }
     }
 }
 
 impl Service {
+    /// The user (uid or uid:gid) that its container runs as; `None` where only the image says it.
+    pub fn container_user(&self) -> Option<String> {
+        match (self.kind, &self.user) {
+            (_, Some(user)) => Some(user.clone()),
+            // The users of the official images: nobody, and Grafana's own.
+            (ServiceKind::Prometheus | ServiceKind::Alertmanager | ServiceKind::Relay, None) => {
+                Some("65534".into())
+            }
+            (ServiceKind::Grafana, None) => Some("472".into()),
+            (ServiceKind::Exporter, None) => None,
+        }
+    }
+
     /// Where other services reach it; `None` where it has no port.
     pub fn address(&self, runtime: Runtime) -> Option<String> {
         self.port.map(|port| runtime.address(&self.name, port))

@@ -4,6 +4,7 @@
 mod alert;
 mod channel;
 mod dashboard;
+mod kubernetes;
 mod plugin;
 mod secret;
 mod service;
@@ -11,6 +12,7 @@ mod service;
 pub use alert::*;
 pub use channel::*;
 pub use dashboard::*;
+pub use kubernetes::*;
 pub use plugin::*;
 pub use secret::*;
 pub use service::*;
@@ -36,6 +38,8 @@ pub struct Settings {
     pub profile: Option<bool>,
     pub stack: StackSettings,
     pub build: BuildSettings,
+    /// Where and how the runtime `kubernetes` runs the stack.
+    pub kubernetes: Kubernetes,
     /// Settings from outside that anyone may read: `${var.NAME}`.
     pub vars: BTreeMap<String, Var>,
     /// Settings from outside that nobody may read: `${secret.NAME}`.
@@ -87,6 +91,8 @@ pub enum Runtime {
     Compose,
     /// Services of Docker Swarm.
     Swarm,
+    /// Pods of a Kubernetes cluster.
+    Kubernetes,
 }
 
 /// A Docker network.

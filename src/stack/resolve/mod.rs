@@ -61,6 +61,7 @@ impl Resolver<'_> {
             project: settings.stack.project.clone().unwrap_or_else(|| format!("monprov-{name}")),
             runtime: settings.stack.runtime,
             network: settings.stack.network.clone(),
+            kubernetes: Kubernetes::new(&name, &settings.kubernetes),
             images: settings.build.images,
             vars: self.profile.vars.clone(),
             secrets: self.secrets(),
