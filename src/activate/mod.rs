@@ -1,14 +1,16 @@
 //! A bundle becomes the running stack: a plan, the runtime that carries it out, the proof that
 //! it runs, and the way back.
 //!
-//! [`Runtime`] is what an engine must be able to do: processes of this host, Docker Compose and
-//! Docker Swarm today. It knows nothing of generations, and the sequence knows nothing of engines.
+//! [`Runtime`] is what an engine must be able to do: processes of this host, Docker Compose, Docker
+//! Swarm and Kubernetes today. It knows nothing of generations, and the sequence knows nothing of
+//! engines.
 
 pub mod bundle;
 pub mod compose;
 mod docker;
 pub mod http;
 pub mod interrupted;
+pub mod kubernetes;
 pub mod plan;
 pub mod process;
 pub mod proof;

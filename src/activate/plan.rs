@@ -65,7 +65,7 @@ impl Plan {
                         // Its files are pinned to a container, secrets too.
                         Some(_) if !reloads => Step::Restart,
                         Some(Uptake::Restart) => Step::Restart,
-                        uptake => match (configuration(before, new, name, service), uptake) {
+                        uptake => match (configuration(before, new, name, service, reloads), uptake) {
                             (Step::Keep, Some(Uptake::Reload)) => Step::Reload,
                             (step, _) => step,
                         },
@@ -103,7 +103,7 @@ impl Plan {
 }
 
 /// What a change of the files that a service reads asks for.
-fn configuration(before: &[&Manifest], new: &Manifest, name: &str, service: &Service) -> Step {
+fn configuration(before: &[&Manifest], new: &Manifest, name: &str, service: &Service, reloads: bool) -> Step {
     let known = |old: &&Manifest| {
         old.services.get(name).is_some_and(|old| old.configuration == service.configuration)
     };
@@ -112,7 +112,9 @@ fn configuration(before: &[&Manifest], new: &Manifest, name: &str, service: &Ser
     }
     match service.kind {
         ServiceKind::Prometheus | ServiceKind::Alertmanager | ServiceKind::Relay => Step::Reload,
-        ServiceKind::Grafana if !before.is_empty() && before.iter().all(|old| only_dashboards(old, new)) => {
+        ServiceKind::Grafana
+            if reloads && !before.is_empty() && before.iter().all(|old| only_dashboards(old, new)) =>
+        {
             Step::Keep
         }
         // Data sources and the wrapper that puts secrets into the environment are read at the start.

@@ -51,9 +51,12 @@ fn step(text: &str) -> Result<Duration, String> {
 impl Observe {
     pub(super) fn run(&self, project: &Project, output: &Output) -> Result<ExitCode, Failure> {
         let loaded = engine::load(project, &self.profile, &environment(&self.env_file)?)?;
-        let url = match &self.url {
-            Some(url) => url.clone(),
-            None => self.running(project)?,
+        let (url, _reached) = match &self.url {
+            Some(url) => (url.clone(), None),
+            None => {
+                let reached = self.running(project)?;
+                (format!("http://{}", reached.address), Some(reached))
+            }
         };
         let question = Question { url: &url, window: self.window, step: self.step };
         let mut progress = None;
@@ -84,10 +87,10 @@ impl Observe {
         Ok(ExitCode::SUCCESS)
     }
 
-    fn running(&self, project: &Project) -> Result<String, Failure> {
+    fn running(&self, project: &Project) -> Result<activate::Reached, Failure> {
         let profile = &self.profile;
         match activate::address(project, profile, ServiceKind::Prometheus)? {
-            Some(address) => Ok(format!("http://{address}")),
+            Some(reached) => Ok(reached),
             None => Err(anyhow::anyhow!(
                 "no Prometheus of `{profile}` runs here: `monprov switch {profile}` starts it, --url names another"
             )

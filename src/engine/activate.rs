@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::{Failure, Options, Report, distribute, drill, resolve_secrets};
 use crate::activate::compose::Compose;
 use crate::activate::interrupted::{Side, Undone};
+use crate::activate::kubernetes::{self, Kubernetes};
 use crate::activate::process::ProcessRuntime;
 use crate::activate::proof;
 use crate::activate::sequence::{Activation, Activator, Error, Outlook, Request, Say};
@@ -92,8 +93,16 @@ pub fn undo(
     Activator { lock, runtime: &*runtime, resolve: &resolve, deadline: DEADLINE, say }.undo().map_err(failure)
 }
 
-/// Where a service of what runs can be reached from here: `127.0.0.1:9090`.
-pub fn address(project: &Project, profile: &str, kind: ServiceKind) -> Result<Option<String>, Failure> {
+/// Where a service of what runs can be reached from here, while this lives.
+#[expect(missing_debug_implementations, reason = "a trait object")]
+pub struct Reached {
+    /// `127.0.0.1:9090`
+    pub address: String,
+    _carrier: Box<dyn Runtime>,
+}
+
+/// Where a service of what runs can be reached from here.
+pub fn address(project: &Project, profile: &str, kind: ServiceKind) -> Result<Option<Reached>, Failure> {
     let store = Store::open(&project.state)?;
     let Some(path) = store.live(profile)? else { return Ok(None) };
     let bundle = Bundle::open(path)?;
@@ -101,7 +110,11 @@ pub fn address(project: &Project, profile: &str, kind: ServiceKind) -> Result<Op
         return Ok(None);
     }
     match bundle.service_of(kind) {
-        Some((name, port)) => Ok(runtime(&store, &bundle)?.address(name, port)?),
+        Some((name, port)) => {
+            let carrier = runtime(&store, &bundle)?;
+            let address = carrier.address(name, port)?;
+            Ok(address.map(|address| Reached { address, _carrier: carrier }))
+        }
         None => Ok(None),
     }
 }
@@ -169,6 +182,7 @@ pub(super) fn runtime(store: &Store, bundle: &Bundle) -> Result<Box<dyn Runtime>
             let profile = &bundle.manifest.profile;
             Ok(Box::new(Swarm::new(store.directory(), profile, projects(store, bundle)?)))
         }
+        "kubernetes" => Ok(Box::new(Kubernetes::new(store.directory(), bundle, &others(store, bundle)?))),
         "process" => Ok(Box::new(ProcessRuntime::new(store.directory(), &bundle.manifest.profile))),
         other => Err(anyhow::anyhow!(
             "{} is for the runtime `{other}`, which this monprov does not know: use a newer one, or set \
@@ -184,6 +198,9 @@ fn require_same_runtime(lock: &ProfileLock, bundle: &Bundle) -> Result<(), Failu
     let (store, profile) = (lock.store(), lock.profile());
     let (Some(_), Some(current)) = (store.live(profile)?, store.current(profile)?) else { return Ok(()) };
     let (runs, wanted) = (&current.runtime, &bundle.manifest.runtime);
+    if wanted == "kubernetes" && runs == wanted {
+        return require_same_place(store, &current, bundle);
+    }
     if runs == NO_RUNTIME || runs == wanted {
         return Ok(());
     }
@@ -191,6 +208,28 @@ fn require_same_runtime(lock: &ProfileLock, bundle: &Bundle) -> Result<(), Failu
         "generation {} of `{profile}` runs under `{runs}`, and this bundle is for `{wanted}`: `monprov down {profile}` \
          ends what runs, then run this again",
         current.number
+    )
+    .into())
+}
+
+/// What runs in another namespace or cluster would run on there.
+fn require_same_place(store: &Store, current: &Generation, bundle: &Bundle) -> Result<(), Failure> {
+    let Some(running) = store.get(&current.bundle)?.map(Bundle::open).transpose()? else { return Ok(()) };
+    let (runs, wanted) = (kubernetes::place(&running), kubernetes::place(bundle));
+    if runs == wanted {
+        return Ok(());
+    }
+    let named = |(context, namespace): (Option<String>, String)| match context {
+        Some(context) => format!("namespace `{namespace}` of the context `{context}`"),
+        None => format!("namespace `{namespace}`"),
+    };
+    let profile = &bundle.manifest.profile;
+    Err(anyhow::anyhow!(
+        "generation {} of `{profile}` runs in the {}, and this bundle is for the {}: `monprov down {profile}` ends what \
+         runs, then run this again",
+        current.number,
+        named(runs),
+        named(wanted)
     )
     .into())
 }
@@ -209,18 +248,24 @@ fn former_project(lock: &ProfileLock, bundle: &Bundle) -> Result<Option<String>,
 /// The Compose projects, or Swarm stacks, in which something of the profile may run: that of the bundle, and
 /// those of what was activated last and of runs that were killed.
 fn projects(store: &Store, bundle: &Bundle) -> Result<BTreeSet<String>, Failure> {
+    let others = others(store, bundle)?;
+    Ok(others.iter().chain([bundle]).map(Compose::project).collect())
+}
+
+/// What else of the runtime may still run: what was activated last, and runs that were killed.
+fn others(store: &Store, bundle: &Bundle) -> Result<Vec<Bundle>, Failure> {
     let profile = &bundle.manifest.profile;
-    let mut projects = BTreeSet::from([Compose::project(bundle)]);
     let mut generations = store.generations(profile)?;
     generations.retain(|one| one.outcome == Outcome::Pending);
+    let mut others = vec![];
     for one in store.current(profile)?.into_iter().chain(generations) {
         if let Some(other) = store.get(&one.bundle)?.map(Bundle::open).transpose()?
             && other.manifest.runtime == bundle.manifest.runtime
         {
-            projects.insert(Compose::project(&other));
+            others.push(other);
         }
     }
-    Ok(projects)
+    Ok(others)
 }
 
 /// Hands rotated secrets to what runs of a bundle.

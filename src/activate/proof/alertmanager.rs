@@ -6,6 +6,7 @@ use super::metrics::Reload;
 use super::{Check, Look, SETTLES, model};
 use crate::activate::Step;
 use crate::activate::http::Client;
+use crate::activate::kubernetes;
 use crate::stack::ServiceKind;
 
 const FILE: &str = "alertmanager/alertmanager.yml";
@@ -43,6 +44,9 @@ pub(super) fn check(look: &Look<'_>, checks: &mut Vec<Check>) {
         let what = "answered the reload, but none happened: it runs what it ran before";
         checks.push(Check::waiting(name, what, patience.min(SETTLES)));
         return;
+    }
+    if kubernetes::by_operator(look.bundle) {
+        return checks.push(Check::unproved(name, "its configuration, which the operator writes"));
     }
     let ours = match look.bundle.text(FILE) {
         Ok(ours) => ours,

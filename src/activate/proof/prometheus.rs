@@ -9,6 +9,7 @@ use super::metrics::Reload;
 use super::targets::{self, Target};
 use super::{Check, Look, SETTLES, model, rules};
 use crate::activate::http::Client;
+use crate::activate::kubernetes;
 use crate::stack::ServiceKind;
 
 pub(super) const FILE: &str = "prometheus/prometheus.yml";
@@ -70,6 +71,9 @@ pub(super) fn check(look: &Look<'_>, checks: &mut Vec<Check>) {
         let what = "answered the reload, but none happened: it runs what it ran before";
         checks.push(Check::waiting(name, what, patience.min(SETTLES)));
         return;
+    }
+    if kubernetes::by_operator(look.bundle) {
+        return checks.push(Check::unproved(name, "its configuration and rules, which the operator writes"));
     }
     let ours = look.bundle.text(FILE).map_err(|e| e.to_string()).and_then(|text| model::read(&text));
     match (ours, model::read(&seen.configuration)) {
