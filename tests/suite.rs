@@ -32,6 +32,7 @@ mod gc;
 mod generations;
 mod golden;
 mod hostile;
+mod kubernetes;
 mod nix;
 mod parts;
 mod plugins;

@@ -13,6 +13,7 @@ pub fn empty(name: &str, runtime: Runtime) -> Stack {
         runtime,
         project: format!("monprov-{name}"),
         network: Network::default(),
+        kubernetes: Kubernetes::new(name, &Default::default()),
         images: ImagePolicy::Version,
         vars: BTreeMap::new(),
         secrets: Default::default(),

@@ -3,6 +3,7 @@
 
 pub mod bundles;
 pub mod by_hand;
+pub mod cluster;
 pub mod crash;
 pub mod daemon;
 pub mod dockerd;
