@@ -60,12 +60,12 @@ impl Cache {
         here: Here,
     ) -> Result<Pulled, CacheError> {
         let is_here = match store.get(name)? {
-            Some(path) => {
-                store.require_intact(&path)?;
+            // One that was changed on disk comes anew, and takes its place.
+            Some(path) if store.verify(&path)?.is_empty() => {
                 store.complete(&path)?;
                 Some(path)
             }
-            None => None,
+            _ => None,
         };
         if let (Some(path), Here::IsEnough) = (&is_here, here) {
             let (hash, size) = store.nar(path)?;

@@ -100,7 +100,10 @@ impl Store {
         let scratch = record.write(&self.bundles())?;
         unpacked.written.push(scratch.path().to_owned());
         write::sync_together(&unpacked.written)?;
-        if !bundle.publish_new(target.path())? {
+        if scan::exists(target.path())? && !verify::is_intact(&target)? {
+            // One that was changed on disk is mended by the way.
+            bundle.replace(target.path())?;
+        } else if !bundle.publish_new(target.path())? {
             // Another run was faster.
             verify::require_intact(&target, || Some(record.files.clone()))?;
         }

@@ -117,6 +117,29 @@ fn a_bundle_goes_through_a_cache_with_its_signatures_and_channel() {
     assert!(again.stderr.contains("was here"), "{}", again.stderr);
 }
 
+/// A host has no profile from which it could be mended.
+#[test]
+fn what_was_changed_on_disk_is_mended_from_the_cache() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let origin = Origin::new().pushed();
+    let host = host(&[&key("fleet-1", 1)]);
+    let pull = || host.run(&format!("pull prod {}", origin.url())).succeeds();
+    pull();
+    let path = host.path("state/store").join(origin.name().as_str());
+    let mode =
+        |path: &Path, mode| std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    mode(&path, 0o755);
+    mode(&path.join("empty"), 0o644);
+    std::fs::write(path.join("empty"), "no more").unwrap();
+    std::fs::write(path.join("added"), "").unwrap();
+    assert!(!is_intact(&path));
+    pull();
+    assert!(is_intact(&path));
+    let store = Store::open(&host.path("state")).unwrap();
+    assert_eq!(store.verify(&store.find("prod").unwrap()).unwrap(), []);
+    assert_eq!(names(&host.path("state/store")), [origin.name().as_str()]);
+}
+
 #[test]
 fn what_is_there_is_not_pushed_again_but_new_signatures_are() {
     let origin = Origin::new();
