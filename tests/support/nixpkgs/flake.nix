@@ -18,6 +18,9 @@
           spdxId = "Apache-2.0";
         };
       };
+      # The program under test, where the test says where it is.
+      program = if builtins.pathExists ./program then builtins.readFile ./program else null;
+      tools = "PATH=/usr/bin:/bin";
       package =
         system: name: extra:
         derivation {
@@ -43,6 +46,38 @@
         ] (name: package system name { })
         // {
           inherit lib;
+          stdenv.hostPlatform = {
+            inherit system;
+          };
+          writeText =
+            name: text:
+            derivation {
+              inherit name system text;
+              passAsFile = [ "text" ];
+              builder = "/bin/sh";
+              args = [
+                "-c"
+                "${tools}; cp \"$textPath\" \"$out\""
+              ];
+            };
+          runCommand =
+            name: environment: script:
+            derivation (
+              removeAttrs environment [ "nativeBuildInputs" ]
+              // {
+                inherit name system script;
+                passAsFile = [ "script" ];
+                builder = "/bin/sh";
+                args = [
+                  "-euc"
+                  (
+                    tools
+                    + builtins.concatStringsSep "" (map (input: ":${input}/bin") environment.nativeBuildInputs)
+                    + "; export PATH; . \"$scriptPath\""
+                  )
+                ];
+              }
+            );
           prometheus = package system "prometheus" { cli = package system "promtool" { }; };
           mkShell =
             { packages }: package system "shell" { inherit packages; };
@@ -66,7 +101,18 @@
             }:
             assert builtins.pathExists "${src}/src/main.rs";
             assert (builtins.fromTOML (builtins.readFile cargoLock.lockFile)).version >= 3;
-            package system "${pname}-${version}" { inherit pname version meta; };
+            derivation {
+              name = "${pname}-${version}";
+              inherit system;
+              builder = "/bin/sh";
+              args = [
+                "-euc"
+                "${tools}; mkdir -p \"$out/bin\"; ln -s ${toString program} \"$out/bin/monprov\""
+              ];
+            }
+            // {
+              inherit pname version meta;
+            };
         }
       );
     };
