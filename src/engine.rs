@@ -6,17 +6,19 @@ pub mod authors;
 pub mod deliveries;
 pub mod distribute;
 pub mod drill;
+pub mod follow;
 pub mod lock;
 pub mod observe;
 pub mod plugins;
 pub mod processes;
+pub mod provenance;
 pub mod secrets;
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::bundle::manifest;
-use crate::bundle::{StoreName, Tree};
+use crate::bundle::{NarHash, StoreName, Tree};
 use crate::check;
 use crate::check::catalog::Catalogs;
 use crate::diagnostic::{Code, Finding, Place, Severity, has_errors};
@@ -119,6 +121,7 @@ pub struct Evaluation {
     pub plugins: Vec<String>,
     pub tree: Tree,
     pub name: StoreName,
+    pub nar: NarHash,
     pub report: Report,
     /// The tools that agree.
     pub agree: Vec<String>,
@@ -135,6 +138,8 @@ pub struct Built {
     pub secrets: BTreeMap<&'static str, usize>,
     /// Keeps the bundle until something points to it: to be dropped after that.
     pub hold: Hold,
+    /// What was read for it.
+    pub(crate) inputs: Inputs,
 }
 
 /// Reads a profile and the files that it names.
@@ -259,9 +264,10 @@ pub fn evaluate(project: &Project, loaded: Loaded, options: &Options) -> Result<
     if has_errors(&report.findings) {
         return Err(Failure::Refused(Box::new(report)));
     }
-    let name = StoreName::of(&tree.nar_hash()?, &profile.name)?;
+    let nar = tree.nar_hash()?;
+    let name = StoreName::of(&nar, &profile.name)?;
     let plugins = plugins.iter().map(|plugin| plugin.name.clone()).collect();
-    Ok(Evaluation { profile, stack, changes, plugins, tree, name, report, agree, resolved })
+    Ok(Evaluation { profile, stack, changes, plugins, tree, name, nar, report, agree, resolved })
 }
 
 /// Proves that every secret can be had and stands in no file.
@@ -311,7 +317,8 @@ pub fn build(project: &Project, name: &str, options: &Options) -> Result<Built, 
         && let Some(path) = store.memo_get(&inputs.key)?
         && let Some(secrets) = prove_secrets(project, name, &inputs, &path, options)?
     {
-        return Ok(Built { path, evaluation: None, secrets, hold });
+        provenance::note_if_missing(&store, &path, &inputs)?;
+        return Ok(Built { path, evaluation: None, secrets, hold, inputs });
     }
     let loaded = load(project, name, &options.environment)?;
     let mut inputs = Inputs::of(project, &loaded, options);
@@ -321,8 +328,9 @@ pub fn build(project: &Project, name: &str, options: &Options) -> Result<Built, 
     let path = store.put(&evaluation.tree, name, &record(&evaluation))?;
     store.memo_put(&inputs.key, &path)?;
     store.note_put(&note, &inputs)?;
+    provenance::note(&store, &path, &evaluation, &inputs)?;
     let secrets = evaluation.resolved.as_ref().map(Resolved::providers).unwrap_or_default();
-    Ok(Built { path, evaluation: Some(Box::new(evaluation)), secrets, hold })
+    Ok(Built { path, evaluation: Some(Box::new(evaluation)), secrets, hold, inputs })
 }
 
 /// How a changed bundle was mended, or why not.
@@ -421,6 +429,8 @@ pub fn codes() -> Vec<&'static Code> {
             .chain(plugin::codes::CODES)
             .chain(crate::observe::CODES)
             .chain(crate::trust::CODES)
+            .chain(provenance::CODES)
+            .chain(follow::CODES)
             .copied(),
     );
     codes.sort_by_key(|code| code.id);

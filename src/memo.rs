@@ -80,6 +80,12 @@ impl Inputs {
         inputs
     }
 
+    /// Every file that was read, by name, with its digest.
+    pub(crate) fn digests(&self) -> BTreeMap<&str, &str> {
+        let seen = self.observed.iter().filter_map(|(name, digest)| Some((name, digest.as_ref()?)));
+        self.files.iter().chain(seen).map(|(name, digest)| (name.as_str(), digest.as_str())).collect()
+    }
+
     /// True where every input is as it was.
     pub(crate) fn unchanged(&self, project: &Project, options: &Options) -> bool {
         self.vars.iter().all(|(name, value)| options.environment.var(name) == *value)

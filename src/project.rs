@@ -64,6 +64,30 @@ impl Project {
         Ok(Project { root, profiles: folder, shown, state, folders: RefCell::default() })
     }
 
+    /// The same on a host that has no profiles but a state directory, which it names: bundles
+    /// built elsewhere run there. What their secrets name relative to the profiles is then
+    /// relative to the state directory.
+    pub fn find_or_state(
+        start: &Path,
+        profiles: Option<&Path>,
+        state: Option<&Path>,
+    ) -> anyhow::Result<Self> {
+        match (Self::find(start, profiles, state), state, profiles) {
+            (Err(_), Some(state), None) => {
+                let state = std::path::absolute(start.join(state))?;
+                let shown = state.display().to_string();
+                let folders = RefCell::default();
+                Ok(Project { root: state.clone(), profiles: state.clone(), shown, state, folders })
+            }
+            (found, ..) => found,
+        }
+    }
+
+    /// False on a host that has but a state directory.
+    pub fn has_profiles(&self) -> bool {
+        self.profiles != self.state
+    }
+
     /// The folder of the layers.
     pub fn profiles(&self) -> &Path {
         &self.profiles

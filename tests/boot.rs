@@ -40,6 +40,24 @@ fn systemd_takes_the_unit() {
 }
 
 #[test]
+fn systemd_takes_the_unit_of_a_host_that_follows() {
+    // A machine without profiles: nothing of the bundle is known yet.
+    let project = Project::empty();
+    std::fs::remove_dir(project.path("profiles")).unwrap();
+    let follow = "https://cache.example.org/a%20b p --every 2m --textfile metrics/p.prom --env-file p.env";
+    let unit = project.run(&format!("unit --state-dir state --follow {follow}")).succeeds().stdout;
+    let command = "--state-dir $PROJECT/state follow --every 2m --textfile $PROJECT/metrics/p.prom \
+                   https://cache.example.org/a%%20b p --env-file $PROJECT/p.env\n";
+    assert!(unit.contains(command) && unit.contains("Restart=on-failure"), "{unit}");
+    let real = unit.replace("$PROJECT", &project.root().display().to_string());
+    assert_eq!(verify(&project, "monprov-follow-p.service", &real), "");
+    let said = project.run("unit --state-dir state --follow https://c p --every often").exits(1).stderr;
+    assert!(said.contains("--every"), "{said}");
+    let said = project.run("unit --state-dir state p").exits(1).stderr;
+    assert!(said.contains("`p` has no generation yet"), "{said}");
+}
+
+#[test]
 fn blanks_and_percent_signs_in_a_path_stand_for_themselves() {
     let project = Project::empty().file("profiles/p.toml", "[stack]\nruntime = \"process\"\n");
     let state = project.path("state of 100%");

@@ -10,9 +10,11 @@ use clap::Args;
 use super::key::{self, Keys};
 use super::output::{Output, kilobytes, plural};
 use super::{Inputs, check};
-use crate::engine::{self, Built, Failure, distribute};
+use crate::engine::provenance::{self, Caller};
+use crate::engine::{self, Built, Failure, Options, distribute};
 use crate::project::Project;
 use crate::store::Store;
+use crate::trust::SecretKey;
 
 #[derive(Debug, Args)]
 pub(super) struct Build {
@@ -29,6 +31,30 @@ pub(super) struct Build {
     rebuild: bool,
     #[command(flatten)]
     keys: Keys,
+    /// Prove that the inputs that BUNDLE's provenance records give that bundle
+    #[arg(long, value_name = "BUNDLE", requires = "rebuild", conflicts_with_all = ["dry_run", "out_link", "key"])]
+    from: Option<String>,
+    #[command(flatten)]
+    attest: Attest,
+}
+
+/// What stands in the provenance beside the bundle.
+#[derive(Debug, Args)]
+struct Attest {
+    /// Who builds, for the provenance: the URI of a workflow, say
+    #[arg(long, value_name = "URI", conflicts_with = "dry_run")]
+    builder: Option<String>,
+    /// What tells this run from others, for the provenance
+    #[arg(long, value_name = "TEXT", conflicts_with = "dry_run")]
+    invocation: Option<String>,
+}
+
+impl Attest {
+    /// States who builds, and signs what the build has stated.
+    fn run(&self, project: &Project, built: &Built, keys: &[SecretKey]) -> Result<(), Failure> {
+        let caller = Caller { builder: self.builder.clone(), invocation: self.invocation.clone() };
+        provenance::attest(&Store::open(&project.state)?, built, &caller, keys)
+    }
 }
 
 impl Build {
@@ -48,9 +74,13 @@ impl Build {
             print(output, &path, true, 0);
             return Ok(ExitCode::SUCCESS);
         }
+        if let Some(from) = &self.from {
+            return self.reproduce(project, from, &options, output);
+        }
         let keys = self.keys.read(output)?;
-        let Built { path, evaluation, secrets, hold } =
-            engine::build(project, &self.inputs.profile, &options)?;
+        let built = engine::build(project, &self.inputs.profile, &options)?;
+        self.attest.run(project, &built, &keys)?;
+        let Built { path, evaluation, secrets, hold, .. } = built;
         if self.rebuild {
             let again = engine::build(project, &self.inputs.profile, &options)?;
             if again.path != path {
@@ -90,6 +120,28 @@ impl Build {
         }
         key::signed(&signed, output);
         print(output, &path.path().display().to_string(), false, u8::from(memo));
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn reproduce(
+        &self,
+        project: &Project,
+        from: &str,
+        options: &Options,
+        output: &Output,
+    ) -> Result<ExitCode, Failure> {
+        let start = Instant::now();
+        let path = Store::open(&project.state)?.find(from)?;
+        let trust = distribute::trust(Some(project), Some(&self.inputs.profile))?;
+        let (_, examined) = provenance::reproduce(project, &self.inputs.profile, &path, &trust, options)?;
+        let signers: Vec<_> = examined.verdict.signed_by.iter().map(String::as_str).collect();
+        let signed = if signers.is_empty() { "nobody".into() } else { signers.join(", ") };
+        output.line(
+            "recorded",
+            &format!("{}, signed by {signed}", plural(examined.statement.files().len(), "input")),
+        );
+        output.line("bundle", &format!("reproduced              {} ms", start.elapsed().as_millis()));
+        print(output, &path.path().display().to_string(), false, 0);
         Ok(ExitCode::SUCCESS)
     }
 }

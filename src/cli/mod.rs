@@ -11,6 +11,7 @@ mod diff;
 mod down;
 mod drill;
 mod explain;
+mod follow;
 mod gc;
 mod generations;
 mod init;
@@ -20,6 +21,7 @@ mod observe;
 mod output;
 mod plugin;
 mod progress;
+mod provenance;
 mod pull;
 mod push;
 mod registry;
@@ -113,12 +115,15 @@ enum Verb {
     Activate(activate::Activate),
     /// Go back to what ran before; twice goes further back
     Rollback(rollback::Rollback),
+    Follow(follow::Follow),
     /// Ask the running stack whether it is what it should be
     Status(status::Status),
     /// Stop a profile's services and take their secrets away; data and generations stay
     Down(down::Down),
     /// List what was activated, when, by whom, why, and what came of it
     Generations(generations::Generations),
+    /// Show what a bundle was built from, and who signed that
+    Provenance(provenance::Provenance),
     /// Find what was changed in the store; --repair mends it
     Verify(verify::Verify),
     /// Remove bundles that nothing needs
@@ -236,29 +241,38 @@ fn dispatch(arguments: &Arguments, output: &mut Output) -> Result<ExitCode, Fail
         .map_err(|e| anyhow::anyhow!("-C {}: {e}", global.directory.display()))?;
     let project =
         || Project::find(std::path::Path::new("."), global.profiles.as_deref(), global.state_dir.as_deref());
+    // For verbs that go by what was built: they need no profiles.
+    let host = || {
+        let (profiles, state) = (global.profiles.as_deref(), global.state_dir.as_deref());
+        Project::find_or_state(std::path::Path::new("."), profiles, state)
+    };
     match &arguments.verb {
         Verb::Build(verb) => verb.run(&project()?, output),
         Verb::Check(verb) => verb.run(&project()?, output),
         Verb::Path(verb) => verb.run(&project()?, output),
-        Verb::Show(verb) => verb.run(&project()?, output),
-        Verb::Up(verb) => verb.run(&project()?, output),
+        Verb::Show(verb) => verb.run(&host()?, output),
+        Verb::Up(verb) if verb.builds() => verb.run(&project()?, output),
+        Verb::Up(verb) => verb.run(&host()?, output),
         Verb::Diff(verb) => verb.run(&project()?, output),
-        Verb::Secrets(verb) => verb.run(&project()?, output),
+        Verb::Secrets(verb) if verb.reads_profiles() => verb.run(&project()?, output),
+        Verb::Secrets(verb) => verb.run(&host()?, output),
         Verb::Switch(verb) => verb.run(&project()?, output),
-        Verb::Status(verb) => verb.run(&project()?, output),
-        Verb::Down(verb) => verb.run(&project()?, output),
-        Verb::Activate(verb) => verb.run(&project()?, output),
-        Verb::Rollback(verb) => verb.run(&project()?, output),
-        Verb::Generations(verb) => verb.run(&project()?, output),
-        Verb::Verify(verb) => verb.run(&project()?, output),
-        Verb::Gc(verb) => verb.run(&project()?, output),
+        Verb::Status(verb) => verb.run(&host()?, output),
+        Verb::Down(verb) => verb.run(&host()?, output),
+        Verb::Activate(verb) => verb.run(&host()?, output),
+        Verb::Rollback(verb) => verb.run(&host()?, output),
+        Verb::Follow(verb) => verb.run(&host()?, output),
+        Verb::Generations(verb) => verb.run(&host()?, output),
+        Verb::Provenance(verb) => verb.run(&host()?, output),
+        Verb::Verify(verb) => verb.run(&host()?, output),
+        Verb::Gc(verb) => verb.run(&host()?, output),
         Verb::Sign(verb) => verb.run(&Site::find(project, global)?, output),
         Verb::Push(verb) => verb.run(&Site::find(project, global)?, output),
         Verb::Pull(verb) => verb.run(&Site::find(project, global)?, output),
         Verb::Copy(verb) => verb.run(project().ok().as_ref(), output),
         Verb::Cache(verb) => verb.run(output),
         Verb::Key(verb) => verb.run(output),
-        Verb::Unit(verb) => verb.run(&project()?, output),
+        Verb::Unit(verb) => verb.run(&host()?, output),
         Verb::Observe(verb) => verb.run(&project()?, output),
         Verb::Drill(verb) => verb.run(&project()?, output),
         Verb::Lock(verb) => verb.run(&project()?, output),

@@ -187,7 +187,7 @@ pub(super) fn kilobytes(bytes: u64) -> String {
 }
 
 /// An error with what caused it, as far as it has not said that itself.
-fn with_causes(error: &anyhow::Error) -> String {
+pub(super) fn with_causes(error: &anyhow::Error) -> String {
     error.chain().map(ToString::to_string).fold(String::new(), |said, cause| match &*said {
         "" => cause,
         _ if said.contains(&cause) => said,

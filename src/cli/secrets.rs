@@ -73,6 +73,11 @@ impl Profile {
 }
 
 impl Secrets {
+    /// Others go by what was activated.
+    pub(super) fn reads_profiles(&self) -> bool {
+        matches!(self.verb, Verb::List(_) | Verb::Check(_))
+    }
+
     pub(super) fn run(&self, project: &Project, output: &mut Output) -> Result<ExitCode, Failure> {
         match &self.verb {
             Verb::List(verb) => verb.list(project, output)?,

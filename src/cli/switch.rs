@@ -10,6 +10,7 @@ use super::activate::How;
 use super::key::{self, Keys};
 use super::output::Output;
 use super::{Inputs, check};
+use crate::engine::provenance::{self, Caller};
 use crate::engine::{self, Failure, distribute};
 use crate::project::Project;
 use crate::store::{Store, StoreError};
@@ -30,14 +31,15 @@ impl Switch {
         let profile = &self.inputs.profile;
         let options = self.inputs.options()?;
         let keys = self.keys.read(output)?;
-        let built = engine::build(project, profile, &options)?;
-        if let Some(evaluation) = built.evaluation {
+        let mut built = engine::build(project, profile, &options)?;
+        if let Some(evaluation) = built.evaluation.take() {
             check::summary(&evaluation, output);
             output.findings_if_any(evaluation.report);
         }
         let name = built.path.name();
         output.line("build", &format!("{name}  {} ms", start.elapsed().as_millis()));
         let store = Store::open(&project.state)?;
+        provenance::attest(&store, &built, &Caller::default(), &keys)?;
         key::signed(&distribute::sign(&store, &built.path, &keys)?, output);
         let mut lock = self.how.lock(&store, profile, output)?;
         if !self.how.force

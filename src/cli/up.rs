@@ -33,6 +33,10 @@ pub(super) struct Up {
 }
 
 impl Up {
+    pub(super) fn builds(&self) -> bool {
+        !self.no_build
+    }
+
     pub(super) fn run(&self, project: &Project, output: &Output) -> Result<ExitCode, Failure> {
         let start = Instant::now();
         let profile = self.inputs.profile.clone();

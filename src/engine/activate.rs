@@ -18,7 +18,7 @@ use crate::bundle::manifest::Manifest;
 use crate::diagnostic::has_errors;
 use crate::project::Project;
 use crate::secret::{self, HandOver, Resolved};
-use crate::stack::ServiceKind;
+use crate::stack::{self, ServiceKind};
 use crate::store::{Difference, Generation, NO_RUNTIME, Outcome, ProfileLock, Rollback, Store, StorePath};
 
 /// What is to become of a profile.
@@ -191,6 +191,20 @@ pub(super) fn runtime(store: &Store, bundle: &Bundle) -> Result<Box<dyn Runtime>
         )
         .into()),
     }
+}
+
+/// What carries a bundle, by its manifest.
+pub fn runtime_of(path: StorePath) -> anyhow::Result<stack::Runtime> {
+    let bundle = Bundle::open(path)?;
+    let name = serde_json::Value::from(bundle.manifest.runtime.as_str());
+    let known: Option<stack::Runtime> = serde_json::from_value(name).ok();
+    known.ok_or_else(|| {
+        anyhow::anyhow!(
+            "{} is for the runtime `{}`, which has no unit",
+            bundle.short(),
+            bundle.manifest.runtime
+        )
+    })
 }
 
 /// What another runtime carries would run on beside the new.

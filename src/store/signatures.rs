@@ -43,7 +43,7 @@ impl Store {
             return Ok(false);
         }
         let text: String = all.iter().map(|signature| format!("{signature}\n")).collect();
-        self.put_beside(SIGNATURES, self.signatures_path(path.name()), text.as_bytes())?;
+        self.put_beside(SIGNATURES, self.signatures_path(path.name()), text.as_bytes(), true)?;
         Ok(true)
     }
 
@@ -59,10 +59,26 @@ impl Store {
 
     /// Keeps how a bundle was built, in the place of what was known before.
     pub fn put_provenance(&self, name: &StoreName, envelope: &[u8]) -> Result<(), StoreError> {
-        self.put_beside(PROVENANCE, self.provenance_path(name), envelope)
+        self.put_beside(PROVENANCE, self.provenance_path(name), envelope, true)
     }
 
-    fn put_beside(&self, directory: &str, path: PathBuf, bytes: &[u8]) -> Result<(), StoreError> {
+    /// The same for what the next build can state again: it is not synced.
+    pub fn note_provenance(&self, name: &StoreName, envelope: &[u8]) -> Result<(), StoreError> {
+        self.put_beside(PROVENANCE, self.provenance_path(name), envelope, false)
+    }
+
+    /// Whether it is known how a bundle was built. Costs next to nothing.
+    pub fn has_provenance(&self, name: &StoreName) -> bool {
+        self.provenance_path(name).exists()
+    }
+
+    fn put_beside(
+        &self,
+        directory: &str,
+        path: PathBuf,
+        bytes: &[u8],
+        durable: bool,
+    ) -> Result<(), StoreError> {
         self.prepare()?;
         let directory = self.directory.join(directory);
         write::create_directory(&directory)?;
@@ -70,9 +86,11 @@ impl Store {
         scratch.lock().write_all(bytes).at("write", scratch.path())?;
         rustix::fs::fchmod(scratch.lock(), rustix::fs::Mode::from_raw_mode(0o644))
             .at("write", scratch.path())?;
-        write::sync(scratch.path())?;
+        if durable {
+            write::sync(scratch.path())?;
+        }
         scratch.publish(&path)?;
-        write::sync(&directory)
+        if durable { write::sync(&directory) } else { Ok(()) }
     }
 
     fn signatures_path(&self, name: &StoreName) -> PathBuf {
