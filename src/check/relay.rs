@@ -1,14 +1,10 @@
 //! Channels that the relay delivers: can it, and is what their plugins are granted what it should be?
 
-use core::net::IpAddr;
-
-use url::{Host, Url};
-
 use super::services::M313;
 use crate::diagnostic::{Code, Finding, Place, nearest};
 use crate::profile::codes::M003;
 use crate::profile::settings::{Place as Where, Use};
-use crate::stack::{Relayed, Runtime, Stack, address};
+use crate::stack::{Relayed, Runtime, Stack, endpoint};
 
 pub static M330: Code = Code {
     id: "M330",
@@ -83,44 +79,15 @@ pub fn check(stack: &Stack) -> Vec<Finding> {
 }
 
 fn endpoints(relayed: &Relayed, findings: &mut Vec<Finding>) {
-    for (name, endpoint) in &relayed.endpoints {
+    for (name, stated) in &relayed.endpoints {
         let place = Place::setting(relayed.at.join("endpoints").join(name).join("url"));
-        let odd = |c: char| c == '\\' || c.is_whitespace() || c.is_control();
-        let wrong = match Url::parse(&endpoint.url) {
-            _ if endpoint.url.contains(odd) => Some("it holds a space or a backslash; escape it".into()),
-            _ if endpoint.timeout.is_some_and(|timeout| timeout.is_zero()) => {
-                Some("its `timeout` leaves no time".into())
-            }
-            Err(error) => Some(error.to_string()),
-            Ok(url) if !matches!(url.scheme(), "http" | "https") => {
-                Some("its scheme is neither https nor http".into())
-            }
-            Ok(url) if !url.username().is_empty() || url.password().is_some() => {
-                Some("it has a user; a grant with `place = \"header\"` is for that".into())
-            }
-            Ok(url) if url.query().is_some() || url.fragment().is_some() => {
-                Some("a query comes from the plugin".into())
-            }
-            Ok(url) => inside(&url)
-                .filter(|_| !endpoint.private)
-                .map(|kind| format!("its address is {kind}; if it is meant, say so with `private = true`")),
+        let Err(why) = endpoint::parse(&stated.url, stated.private, stated.timeout) else { continue };
+        let message = match why {
+            endpoint::Wrong::User => format!("the endpoint `{name}` {why}"),
+            why => format!("`{}` can't be an endpoint: it {why}", stated.url),
         };
-        if let Some(why) = wrong {
-            let message = format!("`{}` can't be an endpoint: {why}", endpoint.url);
-            findings.push(
-                Finding::error(&M331, place, message)
-                    .label("scheme, host, port and the beginning of the path"),
-            );
-        }
-    }
-}
-
-/// What kind of address stands in it, if that is no public one. Names are looked up by the relay.
-fn inside(url: &Url) -> Option<&'static str> {
-    match url.host()? {
-        Host::Ipv4(v4) => address::special(IpAddr::V4(v4)),
-        Host::Ipv6(v6) => address::special(IpAddr::V6(v6)),
-        Host::Domain(_) => None,
+        let label = "scheme, host, port and the beginning of the path";
+        findings.push(Finding::error(&M331, place, message).label(label));
     }
 }
 

@@ -3,15 +3,14 @@
 //! What a plugin gives is put behind the endpoint's URL as it is, and must come out of the parser
 //! as it is: whatever would be read in another way by somebody is refused rather than repaired.
 
-use std::net::IpAddr;
 use std::time::Duration;
 
 use percent_encoding::percent_decode;
-use url::{Host, Url};
+use url::Url;
 
 use super::send::Wrong;
 use crate::render::relay;
-use crate::stack::address;
+use crate::stack::endpoint;
 
 /// What a path and a query may be long.
 pub(super) const MAX_PATH_QUERY: usize = 16 << 10;
@@ -30,38 +29,11 @@ pub(super) struct Endpoint {
 
 impl Endpoint {
     pub(super) fn new(name: &str, config: &relay::Endpoint) -> Result<Self, Wrong> {
-        let wrong = |what: &str| Wrong(format!("the endpoint `{name}` ({}) {what}", config.url));
-        if config.url.contains(|c: char| c == '\\' || c.is_whitespace() || c.is_control()) {
-            return Err(wrong("holds a space or a backslash; escape it"));
-        }
-        let url = Url::parse(&config.url).map_err(|error| wrong(&format!("is no URL: {error}")))?;
-        if !matches!(url.scheme(), "http" | "https") {
-            return Err(wrong("must begin with https:// or http://"));
-        }
-        if !url.username().is_empty() || url.password().is_some() {
-            // It is not shown, since it may hold a password.
-            return Err(Wrong(format!(
-                "the endpoint `{name}` holds a user name; let the plugin send it, from a granted secret"
-            )));
-        }
-        if url.query().is_some() || url.fragment().is_some() {
-            return Err(wrong("must end with its path; a query comes from the plugin"));
-        }
-        if config.timeout.is_zero() {
-            return Err(wrong("has no time: timeout = \"10s\""));
-        }
-        let address = match url.host() {
-            Some(Host::Ipv4(v4)) => Some(IpAddr::V4(v4)),
-            Some(Host::Ipv6(v6)) => Some(IpAddr::V6(v6)),
-            Some(Host::Domain(_)) => None,
-            None => return Err(wrong("names no host")),
-        };
-        // The client asks nobody for the address of one.
-        if let Some(kind) = address.and_then(address::special)
-            && !config.private
-        {
-            return Err(wrong(&format!("has an address that is {kind}; if it is meant: private = true")));
-        }
+        let url = endpoint::parse(&config.url, config.private, Some(config.timeout));
+        let url = url.map_err(|why| match why {
+            endpoint::Wrong::User => Wrong(format!("the endpoint `{name}` {why}")),
+            why => Wrong(format!("the endpoint `{name}` ({}) {why}", config.url)),
+        })?;
         let timeout = Duration::from_millis(config.timeout.0);
         Ok(Endpoint { name: name.to_owned(), url, private: config.private, timeout })
     }

@@ -5,6 +5,7 @@
 pub mod address;
 pub mod canary;
 pub mod change;
+pub mod endpoint;
 mod kubernetes;
 pub mod matcher;
 pub mod re2;

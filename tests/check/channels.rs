@@ -100,12 +100,12 @@ fn what_the_relay_would_refuse_is_refused_at_build() {
             r#"url = "https://a.example/b c""#,
             "`https://a.example/b c` can't be an endpoint: it holds a space",
         ),
+        (r#"url = "https://a.example", timeout = "0s""#, "can't be an endpoint: it has no time"),
+        (r#"url = "https://me@a.example""#, "the endpoint `odd` holds a user name"),
         (
-            r#"url = "https://a.example", timeout = "0s""#,
-            "can't be an endpoint: its `timeout` leaves no time",
+            r#"url = "https://a.example/?b=c""#,
+            "can't be an endpoint: it must end with its path; a query comes from the plugin",
         ),
-        (r#"url = "https://me@a.example""#, "can't be an endpoint: it has a user"),
-        (r#"url = "https://a.example/?b=c""#, "can't be an endpoint: a query comes from the plugin"),
     ] {
         let found = with(true, &format!("endpoints.odd = {{ {endpoint} }}"));
         assert!(found.len() == 1 && found[0].contains(why), "{found:?}");

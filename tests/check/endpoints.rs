@@ -24,8 +24,8 @@ fn an_address_that_is_not_public_is_meant_or_refused_in_every_spelling() {
         ("https://[::ffff:10.0.0.1]/", "private"),
     ] {
         let expected = format!(
-            "error M331 channels.ops.plugin.endpoints.robot.url: `{url}` can't be an endpoint: its address is \
-             {kind}; if it is meant, say so with `private = true`"
+            "error M331 channels.ops.plugin.endpoints.robot.url: `{url}` can't be an endpoint: it has an \
+             address that is {kind}; if it is meant: private = true"
         );
         assert_eq!(findings(url, ""), [expected]);
         assert_eq!(findings(url, "private = true"), Vec::<String>::new());
