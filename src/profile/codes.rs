@@ -52,7 +52,7 @@ change, or the key from `final`."
     M010 "a placeholder that means nothing"
 "`${var.NAME}` is a variable declared in `[vars]`, `${secret.NAME}` a secret declared in `[secrets]`,
 `${threshold}` the threshold of the alert it stands in, `${file.NAME}` a secret file of the service
-it stands in. A literal `${` is written `$${`. Every other `$` stays as it is."
+it stands in, `${matrix.site}` the name of the site, in a profile with a `[matrix]`. A literal `${` is written `$${`. Every other `$` stays as it is."
 
     M011 "a variable has no value"
 "The variable is declared without a default, so its value must come from the environment or from a
@@ -81,4 +81,21 @@ project: no absolute path, no `..` and no link that leads out of it."
 
     M016 "a value that contradicts another"
 "Two settings of one table exclude each other; the message says which and what to keep."
+
+    M017 "a profile with a matrix is not one bundle"
+"A profile with a `[matrix]` is built for each of its sites, and each site has generations of its own.
+`build`, `check` and `path` take all of them; every other command takes one, by its full name:
+
+    [matrix.sites.berlin]        # in profiles/prod.toml
+
+    monprov switch prod-berlin"
+
+    M018 "two things with one name"
+"A site is called `PROFILE-SITE` wherever a profile is, so no file and no other site may have that name:
+the site `berlin` of `prod.toml` and a file `prod-berlin.toml` exclude each other, and so do the site `b-c`
+of `a.toml` and the site `c` of `a-b.toml`."
+
+    M019 "a matrix without a site"
+"A profile with a `[matrix]` is built for each of its sites, so without one nothing is built of it. Declare a
+site, switch one on again, or remove the table."
 }

@@ -21,6 +21,8 @@ pub struct Scope<'a> {
     pub secrets: &'a BTreeSet<String>,
     /// Where a service finds a secret file of its own: (service, file) → path.
     pub secret_file: &'a dyn Fn(&str, &str) -> Option<String>,
+    /// The site that the profile is for, where it has a matrix.
+    pub site: Option<&'a str>,
 }
 
 /// What was used, and what was wrong.
@@ -176,7 +178,7 @@ impl Filler<'_> {
             Some(name) => (name, true),
             None => (inner, false),
         };
-        let space = ["var.", "secret.", "file."].iter().find(|s| name.starts_with(**s));
+        let space = ["var.", "secret.", "file.", "matrix."].iter().find(|s| name.starts_with(**s));
         let threshold = self.path.first().is_some_and(|p| p == "alerts") && name == "threshold";
         if space.is_none() && !threshold {
             return None;
@@ -203,6 +205,7 @@ impl Filler<'_> {
         let piece = match space {
             "var" => self.variable(name, &place),
             "file" => self.secret_file(name, &place),
+            "matrix" => self.site(name, &place),
             _ => self.secret(name, filter, &place),
         };
         if space != "secret" && filter.is_some() {
@@ -223,6 +226,10 @@ impl Filler<'_> {
                 if let Some(what) = self.scope.descriptions.get(name) {
                     finding = finding.note(format!("{name}: {what}"));
                 }
+                if let Some(site) = self.scope.site {
+                    finding = finding
+                        .note(format!("for this site alone: [matrix.sites.{site}] vars.{name} = \"…\""));
+                }
                 self.report(finding);
             }
             None => {
@@ -237,6 +244,18 @@ impl Filler<'_> {
                 );
             }
         }
+        Piece::Plain(String::new())
+    }
+
+    fn site(&mut self, name: &str, place: &Place) -> Piece {
+        let wrong = match self.scope.site {
+            Some(site) if name == "site" => return Piece::Plain(site.to_owned()),
+            Some(_) => Finding::error(&M010, place.clone(), format!("a matrix has no `{name}`"))
+                .label("`${matrix.site}` is the site's name"),
+            None => Finding::error(&M010, place.clone(), "this profile has no [matrix]")
+                .note("`${matrix.site}` is the name of the site that a bundle is for"),
+        };
+        self.report(wrong);
         Piece::Plain(String::new())
     }
 

@@ -6,7 +6,7 @@ use super::codes::{M001, M003, M005, M006, M015};
 use super::node::{self, Node, Value};
 
 /// Hands out layers by name. The edge reads files; tests read from memory.
-pub trait Source {
+pub trait Source: std::fmt::Debug + Sync {
     /// The text of a layer.
     fn read(&self, name: &str) -> Read;
     /// All layers that there are, for "did you mean".
@@ -38,6 +38,19 @@ pub fn collect(profile: &str, source: &dyn Source) -> (Vec<Layer>, Vec<Finding>,
     let mut walk =
         Walk { source, layers: vec![], trail: vec![], done: vec![], findings: vec![], sources: vec![] };
     walk.visit(profile, None);
+    (walk.layers, walk.findings, walk.sources)
+}
+
+/// Reads what a part of a layer extends, in the same way. `known`: layers that were read before.
+pub(super) fn beyond(
+    part: &Node,
+    file: &str,
+    known: Vec<String>,
+    source: &dyn Source,
+) -> (Vec<Layer>, Vec<Finding>, Sources) {
+    let mut walk =
+        Walk { source, layers: vec![], trail: vec![], done: known, findings: vec![], sources: vec![] };
+    walk.follow(part, file);
     (walk.layers, walk.findings, walk.sources)
 }
 

@@ -2,11 +2,11 @@
 //! makes from them, so that checks, completion in editors and decoding can't disagree.
 
 use std::collections::BTreeMap;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use serde_json::Value as Json;
 
-use super::settings::Settings;
+use super::settings::{Settings, Site};
 
 /// The form of a value.
 #[derive(Debug)]
@@ -46,22 +46,29 @@ pub struct Scalar {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ShapeRef(usize);
 
+fn schema() -> schemars::Schema {
+    let mut schema = schemars::schema_for!(Settings);
+    Site::complete(&mut schema);
+    schema
+}
+
 /// All shapes of the language.
 #[derive(Debug)]
 pub struct Shapes {
-    all: Vec<Rc<Shape>>,
+    all: Vec<Arc<Shape>>,
     /// Tables that can be switched off with `enable = false`.
     switchable: Vec<ShapeRef>,
     /// Values that a later layer replaces as a whole.
     atomic: Vec<ShapeRef>,
     pub root: ShapeRef,
+    /// What a layer says of one site.
+    pub site: ShapeRef,
 }
 
 impl Shapes {
     /// The language of profiles.
     pub fn of_settings() -> Self {
-        let schema = schemars::schema_for!(Settings);
-        Compiler::compile(schema.as_value())
+        Compiler::compile(schema().as_value())
     }
 
     pub fn get(&self, shape: ShapeRef) -> &Shape {
@@ -125,7 +132,7 @@ static TEXT: Scalar = Scalar {
 /// The JSON Schema that `monprov schema` prints: for a layer, in which nothing is required
 /// and which may speak of inherited values (`NAME_append`, `unset`, `final`).
 pub fn layer_schema() -> Json {
-    let mut schema = schemars::schema_for!(Settings).to_value();
+    let mut schema = schema().to_value();
     loosen(&mut schema);
     schema
 }
@@ -160,7 +167,7 @@ fn loosen(schema: &mut Json) {
 struct Compiler<'a> {
     definitions: Option<&'a Json>,
     root: &'a Json,
-    all: Vec<Option<Rc<Shape>>>,
+    all: Vec<Option<Arc<Shape>>>,
     named: BTreeMap<String, ShapeRef>,
     switchable: Vec<ShapeRef>,
     atomic: Vec<ShapeRef>,
@@ -177,9 +184,10 @@ impl<'a> Compiler<'a> {
             atomic: vec![],
         };
         let root = compiler.named("#");
+        let site = compiler.named(&format!("#/$defs/{}", Site::NAME));
         let all =
-            compiler.all.into_iter().map(|s| s.unwrap_or_else(|| Rc::new(Shape::Either(vec![])))).collect();
-        Shapes { all, switchable: compiler.switchable, atomic: compiler.atomic, root }
+            compiler.all.into_iter().map(|s| s.unwrap_or_else(|| Arc::new(Shape::Either(vec![])))).collect();
+        Shapes { all, switchable: compiler.switchable, atomic: compiler.atomic, root, site }
     }
 
     fn reserve(&mut self) -> ShapeRef {
@@ -190,7 +198,7 @@ impl<'a> Compiler<'a> {
     fn fill(&mut self, slot: ShapeRef, schema: &'a Json) {
         let shape = self.shape(slot, schema);
         if let Some(place) = self.all.get_mut(slot.0) {
-            *place = Some(Rc::new(shape));
+            *place = Some(Arc::new(shape));
         }
         if schema.get("x-atomic").is_some() {
             self.atomic.push(slot);

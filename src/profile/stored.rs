@@ -21,6 +21,7 @@ impl Profile {
             name: name.to_owned(),
             files: vec![],
             layers: layers.to_vec(),
+            site: None,
             root: node(settings),
             settings: serde::Deserialize::deserialize(settings)?,
             removed: BTreeMap::new(),

@@ -17,10 +17,10 @@ pub struct Report {
     pub meant: Vec<Vec<String>>,
 }
 
-/// Removes what does not fit and reports it.
-pub fn layer(shapes: &Shapes, file: &str, root: &mut Node) -> Report {
+/// Removes what does not fit and reports it. `shape`: a layer's, or that of a part of one.
+pub fn part(shapes: &Shapes, file: &str, node: &mut Node, shape: ShapeRef) -> Report {
     let mut validator = Validator { shapes, file, path: vec![], report: Report::default() };
-    validator.node(root, shapes.root);
+    validator.node(node, shape);
     validator.report
 }
 
@@ -197,6 +197,8 @@ fn hint(key: &str) -> Option<&'static str> {
         "mem_limit" | "memory" | "cpus" => "write `limits = { cpus = \"0.5\", memory = \"128MiB\" }`",
         "receiver" => "write `channel`",
         "env" | "env_file" => "write `environment`",
+        "matrix" => "only a file has sites",
+        "profile" => "only a file says what it is",
         _ => return None,
     })
 }

@@ -16,6 +16,7 @@ use serde_json::Value as Json;
 use crate::support::repository;
 
 /// Layers by name, in memory.
+#[derive(Debug)]
 struct Layers(Vec<(String, String)>);
 
 impl Source for Layers {

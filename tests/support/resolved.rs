@@ -5,6 +5,7 @@ use monprov::profile::layers::{Read, Source};
 use monprov::stack::Stack;
 use monprov::stack::resolve::{Files, resolve};
 
+#[derive(Debug)]
 struct Memory<'a>(&'a str);
 
 impl Source for Memory<'_> {

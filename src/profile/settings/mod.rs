@@ -5,6 +5,7 @@ mod alert;
 mod channel;
 mod dashboard;
 mod kubernetes;
+mod matrix;
 mod plugin;
 mod secret;
 mod service;
@@ -13,6 +14,7 @@ pub use alert::*;
 pub use channel::*;
 pub use dashboard::*;
 pub use kubernetes::*;
+pub use matrix::*;
 pub use plugin::*;
 pub use secret::*;
 pub use service::*;
@@ -41,7 +43,7 @@ pub struct Settings {
     /// Where and how the runtime `kubernetes` runs the stack.
     pub kubernetes: Kubernetes,
     /// Settings from outside that anyone may read: `${var.NAME}`.
-    pub vars: BTreeMap<String, Var>,
+    pub vars: BTreeMap<String, Variable>,
     /// Settings from outside that nobody may read: `${secret.NAME}`.
     pub secrets: BTreeMap<String, SecretSources>,
     pub vault: Vault,
@@ -61,6 +63,7 @@ pub struct Settings {
     pub dashboards: BTreeMap<String, Dashboard>,
     pub plugins: BTreeMap<String, Plugin>,
     pub trust: Policy,
+    pub matrix: Matrix,
 }
 
 /// The stack as a whole.
@@ -138,6 +141,15 @@ pub enum ImagePolicy {
     Version,
     /// A digest.
     Digest,
+}
+
+/// A setting that a layer or a site fixes, or that comes from outside.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum Variable {
+    /// This value, whatever the environment says.
+    Fixed(String),
+    Open(Var),
 }
 
 /// A setting from the process environment or `--env-file`, by its own name.
