@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::exec::Commands;
 use super::vault::Sessions;
 use super::{Answer, Found, Provider, Request, Secret, Trouble};
 use crate::stack::Origin;
@@ -12,11 +13,23 @@ pub struct Environment {
     file: BTreeMap<String, Secret>,
     /// The sessions that were opened with what stands here.
     vault: Sessions,
+    /// What commands printed, in a run over many profiles.
+    commands: Option<Commands>,
 }
 
 impl Environment {
     pub fn new(file: BTreeMap<String, Secret>) -> Self {
-        Environment { file, vault: Sessions::default() }
+        Environment { file, vault: Sessions::default(), commands: None }
+    }
+
+    /// The same for a run over many profiles: a command that prints a secret runs once.
+    #[must_use]
+    pub fn once(self) -> Self {
+        Environment { commands: Some(Commands::default()), ..self }
+    }
+
+    pub(super) fn commands(&self) -> Option<&Commands> {
+        self.commands.as_ref()
     }
 
     pub(super) fn vault(&self) -> &Sessions {

@@ -1,11 +1,11 @@
 //! Secrets that a command prints: `pass show …`, `op read …`, `sops -d …`.
 #![expect(clippy::disallowed_methods, reason = "commands are one of the sources")]
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{ErrorKind, Read as _};
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::sync::mpsc;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, mpsc};
 use std::time::Duration;
 
 use zeroize::Zeroizing;
@@ -23,6 +23,24 @@ pub(super) struct Exec<'a> {
     pub(super) directory: &'a Path,
     /// Variables that they do not inherit: other secrets.
     pub(super) hidden: BTreeSet<String>,
+    /// What was answered before, where that is to be kept.
+    pub(super) known: Option<&'a Commands>,
+}
+
+/// Answers by command and by the variables that it does not inherit.
+#[derive(Debug, Default)]
+pub(super) struct Commands(Mutex<BTreeMap<Asked, Arc<OnceLock<Answer>>>>);
+
+type Asked = (Vec<String>, BTreeSet<String>);
+
+impl Commands {
+    /// The answer; who asks while another finds out waits for that.
+    fn get(&self, asked: Asked, find_out: impl FnOnce() -> Answer) -> Answer {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let answer = all.entry(asked).or_default().clone();
+        drop(all);
+        answer.get_or_init(find_out).clone()
+    }
 }
 
 impl Provider for Exec<'_> {
@@ -51,9 +69,10 @@ impl Provider for Exec<'_> {
 
 impl Exec<'_> {
     fn answer(&self, words: &[String]) -> Answer {
-        match self.run(words) {
-            Ok(answer) => answer,
-            Err(trouble) => Answer::Failed(trouble),
+        let run = || self.run(words).unwrap_or_else(Answer::Failed);
+        match self.known {
+            Some(known) => known.get((words.to_vec(), self.hidden.clone()), run),
+            None => run(),
         }
     }
 

@@ -68,7 +68,7 @@ pub struct Request<'a> {
 }
 
 /// What a provider has to say to a request.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub enum Answer {
     Found(Found),
     /// There is nothing yet; the first hand-over to a service will make it.
@@ -80,7 +80,7 @@ pub enum Answer {
 }
 
 /// A value, and what is known about it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Found {
     pub secret: Secret,
     /// The version that its source gives it.
@@ -163,7 +163,11 @@ impl<'a> Providers<'a> {
         let local = Local {
             environment,
             file: file::Files { base: profiles, environment },
-            exec: exec::Exec { directory: profiles, hidden: variables(secrets) },
+            exec: exec::Exec {
+                directory: profiles,
+                hidden: variables(secrets),
+                known: environment.commands(),
+            },
         };
         let directory = generate::directory(context.state, context.profile);
         Providers {
