@@ -2,12 +2,14 @@
 //! knows all of it.
 
 pub mod activate;
+pub mod all;
 pub mod authors;
 pub mod deliveries;
 pub mod distribute;
 pub mod drill;
 pub mod follow;
 pub mod lock;
+mod mend;
 pub mod observe;
 pub mod plugins;
 pub mod processes;
@@ -27,19 +29,21 @@ use crate::memo::{self, Inputs};
 use crate::observe::Snapshot;
 use crate::oracle::{self, Oracle};
 use crate::plugin;
-use crate::profile::codes::{M014, M015};
+use crate::profile::codes::{M014, M015, M017};
 use crate::profile::layers::Sources;
+use crate::profile::matrix::Profiles;
 use crate::profile::provenance::Map;
-use crate::profile::{self, Lookup, Profile};
+use crate::profile::{Lookup, Profile};
 use crate::project::{Binary, Project};
 use crate::render;
 use crate::secret::{self, Environment, Providers, Resolved};
 use crate::stack::change::Change;
 use crate::stack::resolve::{self, Files};
 use crate::stack::{Secrets, Stack};
-use crate::store::{Hold, Store, StorePath};
+use crate::store::{Hold, Store, StoreError, StorePath};
 
-use plugins::{Plugins, Ran};
+pub use mend::{Mended, mend};
+use plugins::{Plugins, Ran, Taken};
 
 /// Why there is no result.
 #[derive(Debug)]
@@ -78,6 +82,11 @@ pub struct Report {
 }
 
 impl Report {
+    /// The profile stands for several sites, of which one has to be named.
+    pub fn is_of_many(&self) -> bool {
+        self.findings.iter().any(|finding| finding.code == &M017)
+    }
+
     /// A secret could not be resolved, and nothing else is wrong.
     pub fn only_secrets(&self) -> bool {
         let mut errors = self.findings.iter().filter(|f| f.severity == Severity::Error).peekable();
@@ -149,12 +158,13 @@ pub fn load(project: &Project, name: &str, environment: &Environment) -> Result<
 
 /// The same with other values of variables.
 pub fn load_with(project: &Project, name: &str, variable: Lookup<'_>) -> Result<Loaded, Failure> {
-    load_using(project, name, variable, plugins::files)
+    load_using(project, &Profiles::new(project), name, variable, plugins::files)
 }
 
 /// The same with the files of plugins from elsewhere.
 fn load_using(
     project: &Project,
+    profiles: &Profiles<'_>,
     name: &str,
     variable: Lookup<'_>,
     plugin_files: impl FnOnce(&Project, &Profile) -> anyhow::Result<plugins::Files>,
@@ -164,7 +174,7 @@ fn load_using(
             Finding::error(&M014, Place::Profile, format!("`{name}` can't be a profile's name: {error}"));
         return Err(Failure::Refused(Box::new(Report { findings: vec![finding], ..Report::default() })));
     }
-    let loaded = profile::load(name, project, variable);
+    let loaded = profiles.load(name, variable);
     let mut report = Report { findings: loaded.findings, sources: loaded.sources, map: loaded.map };
     let Some(profile) = loaded.profile else { return Err(Failure::Refused(Box::new(report))) };
     let (mut files, findings) = project.files(&profile);
@@ -213,10 +223,20 @@ fn named_catalogs(profile: &Profile) -> Vec<(Place, String)> {
 
 /// Resolves, checks and renders what was read. Pure but for the oracle and secrets.
 pub fn evaluate(project: &Project, loaded: Loaded, options: &Options) -> Result<Evaluation, Failure> {
+    evaluate_with(project, loaded, options, &Taken::default())
+}
+
+/// The same with plugins that were taken in before.
+fn evaluate_with(
+    project: &Project,
+    loaded: Loaded,
+    options: &Options,
+    taken: &Taken,
+) -> Result<Evaluation, Failure> {
     let Loaded { profile, files, catalogs, observed, plugins: plugin_files, mut report } = loaded;
     let read = || (resolve::resolve(&profile, &files), Catalogs::with_files(catalogs));
     let state = project.state.as_path();
-    let load = || Plugins::load(state, &profile, &plugin_files);
+    let load = || Plugins::load(state, &profile, &plugin_files, taken);
     let (read, plugins) = plugins::beside(&profile, load, read)?;
     let (plugins, findings) = plugins?;
     let ((mut stack, resolving), (catalogs, reading)) = read;
@@ -306,71 +326,70 @@ fn resolve_secrets(
     secret::resolve(secrets, &Providers::new(secrets, context))
 }
 
-/// Builds a profile into the store. Unchanged inputs are answered from the memo.
+/// Builds a profile, or a site, into the store. Unchanged inputs are answered from the memo.
 pub fn build(project: &Project, name: &str, options: &Options) -> Result<Built, Failure> {
     let store = Store::open(&project.state)?;
+    let load = || load(project, name, &options.environment);
+    let (made, hold) = make(project, &store, name, options, load, &Taken::default(), || store.hold())?;
+    let Made { path, evaluation, secrets, inputs } = made;
+    Ok(Built { path, evaluation, secrets, hold, inputs })
+}
+
+/// What a build gave, held by somebody else.
+#[derive(Debug)]
+pub struct Made {
+    pub path: StorePath,
+    /// `None` where the memo answered.
+    pub evaluation: Option<Box<Evaluation>>,
+    /// By provider, how many secrets were resolved.
+    pub secrets: BTreeMap<&'static str, usize>,
+    pub inputs: Inputs,
+}
+
+/// `hold`: keeps what is found or put from being collected.
+fn make<H>(
+    project: &Project,
+    store: &Store,
+    name: &str,
+    options: &Options,
+    load: impl FnOnce() -> Result<Loaded, Failure>,
+    taken: &Taken,
+    hold: impl Fn() -> Result<H, StoreError>,
+) -> Result<(Made, H), Failure> {
     let note = memo::note(name, options);
-    if !options.rebuild
-        && let Some(inputs) = store.note_get::<Inputs>(&note)
-        && inputs.unchanged(project, options)
-        && let hold = store.hold()?
-        && let Some(path) = store.memo_get(&inputs.key)?
-        && let Some(secrets) = prove_secrets(project, name, &inputs, &path, options)?
+    let known = if options.rebuild { None } else { store.note_get::<Inputs>(&note) };
+    let remembered = |inputs: &Inputs| -> Result<Option<(Made, H)>, Failure> {
+        let hold = hold()?;
+        let Some(path) = store.memo_get(&inputs.key)? else { return Ok(None) };
+        let Some(secrets) = prove_secrets(project, name, inputs, &path, options)? else { return Ok(None) };
+        provenance::note_if_missing(store, &path, inputs)?;
+        Ok(Some((Made { path, evaluation: None, secrets, inputs: inputs.clone() }, hold)))
+    };
+    if let Some(known) = &known
+        && known.unchanged(project, options)
+        && let Some(made) = remembered(known)?
     {
-        provenance::note_if_missing(&store, &path, &inputs)?;
-        return Ok(Built { path, evaluation: None, secrets, hold, inputs });
+        return Ok(made);
     }
-    let loaded = load(project, name, &options.environment)?;
+    let loaded = load()?;
     let mut inputs = Inputs::of(project, &loaded, options);
-    let evaluation = evaluate(project, loaded, options)?;
+    // Layers may have changed in what is none of this site's.
+    if let Some(known) = known.filter(|known| known.key == inputs.key) {
+        inputs.secrets = known.secrets;
+        if let Some(made) = remembered(&inputs)? {
+            store.note_put(&note, &inputs)?;
+            return Ok(made);
+        }
+    }
+    let evaluation = evaluate_with(project, loaded, options, taken)?;
     inputs.secrets = evaluation.stack.secrets.clone();
-    let hold = store.hold()?;
+    let hold = hold()?;
     let path = store.put(&evaluation.tree, name, &record(&evaluation))?;
     store.memo_put(&inputs.key, &path)?;
     store.note_put(&note, &inputs)?;
-    provenance::note(&store, &path, &evaluation, &inputs)?;
+    provenance::note(store, &path, &evaluation, &inputs)?;
     let secrets = evaluation.resolved.as_ref().map(Resolved::providers).unwrap_or_default();
-    Ok(Built { path, evaluation: Some(Box::new(evaluation)), secrets, hold, inputs })
-}
-
-/// How a changed bundle was mended, or why not.
-#[derive(Debug)]
-pub enum Mended {
-    /// All its files were still whole.
-    FromItself,
-    FromProfile,
-    Not(String),
-}
-
-/// Mends a changed or missing bundle: from its own files where those that it should have are
-/// whole, else by building its profile again, if that still gives the same files.
-pub fn mend(
-    project: &Project,
-    store: &Store,
-    path: &StorePath,
-    options: &Options,
-) -> Result<Mended, Failure> {
-    if let Some(tree) = store.salvage(path)
-        && store.mend(path, &tree, &serde_json::Value::Null)?
-    {
-        return Ok(Mended::FromItself);
-    }
-    let profile = path.name().name();
-    let evaluated =
-        load(project, profile, &options.environment).and_then(|loaded| evaluate(project, loaded, options));
-    match evaluated {
-        Ok(evaluation) if store.mend(path, &evaluation.tree, &record(&evaluation))? => {
-            Ok(Mended::FromProfile)
-        }
-        Ok(evaluation) => Ok(Mended::Not(format!(
-            "`{profile}` builds {} now: put its files and variables back to what they were",
-            evaluation.name
-        ))),
-        Err(Failure::Refused(_)) => {
-            Ok(Mended::Not(format!("`{profile}` can't be built: see `monprov check {profile}`")))
-        }
-        Err(failed) => Err(failed),
-    }
+    Ok((Made { path, evaluation: Some(Box::new(evaluation)), secrets, inputs }, hold))
 }
 
 /// The memo knows the files, but not whether today's secrets resolve and stay out of them.

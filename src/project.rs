@@ -1,13 +1,14 @@
 //! Where a project lies, and reading its files. Everything stays within the project's folder.
 #![expect(clippy::disallowed_methods, reason = "this is where profiles are read from disk")]
 
-use std::borrow::Cow;
-use std::cell::RefCell;
+use std::borrow::{Borrow, Cow};
 use std::collections::HashMap;
 use std::fs::File;
+use std::hash::Hash;
 use std::io::Read as _;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use sha2::{Digest, Sha256};
 
@@ -31,7 +32,9 @@ pub struct Project {
     /// Bundles and all else that is written.
     pub state: PathBuf,
     /// Folders by path, without links.
-    folders: RefCell<HashMap<PathBuf, PathBuf>>,
+    folders: Arc<Mutex<HashMap<PathBuf, PathBuf>>>,
+    /// What was read in a run that reads everything once.
+    once: Option<Arc<Once>>,
 }
 
 /// Files of more than this are refused: 16 MiB.
@@ -61,7 +64,13 @@ impl Project {
         };
         let shown = folder.strip_prefix(&root).unwrap_or(&folder).display().to_string();
         let state = state.map_or_else(|| root.join(".monprov"), |s| start.join(s));
-        Ok(Project { root, profiles: folder, shown, state, folders: RefCell::default() })
+        Ok(Project { root, profiles: folder, shown, state, folders: Arc::default(), once: None })
+    }
+
+    /// The same project for a run over many profiles: every file is read and hashed once, and all
+    /// see the same of it.
+    pub fn once(&self) -> Self {
+        Project { once: Some(Arc::default()), ..self.clone() }
     }
 
     /// The same on a host that has no profiles but a state directory, which it names: bundles
@@ -165,6 +174,10 @@ impl Project {
 
     /// The same where most often only its digest matters.
     pub fn binary(&self, name: &str) -> Result<Binary, String> {
+        Once::get(&self.once, |once| &once.binaries, name, || self.binary_now(name))
+    }
+
+    fn binary_now(&self, name: &str) -> Result<Binary, String> {
         inside(name)?;
         self.inner(&self.root.join(name))
             .and_then(|(name, real)| Binary::open(&real).map_err(|why| format!("{name} {why}")))
@@ -183,10 +196,20 @@ impl Project {
 
     /// SHA-256 of a file as it is now, by its name for people.
     pub(crate) fn digest(&self, name: &str) -> Option<String> {
-        Some(self.binary(name).ok()?.sha256)
+        // Of many files: none stays open.
+        Once::get(&self.once, |once| &once.digests, name, || Some(self.binary_now(name).ok()?.sha256))
+    }
+
+    /// SHA-256 of a file's text as it was read.
+    pub(crate) fn digest_of(&self, name: &str, text: &str) -> String {
+        Once::get(&self.once, |once| &once.texts, name, || sha256(text.as_bytes()))
     }
 
     fn matching(&self, pattern: &str) -> Result<Vec<PathBuf>, String> {
+        Once::get(&self.once, |once| &once.patterns, pattern, || self.matching_now(pattern))
+    }
+
+    fn matching_now(&self, pattern: &str) -> Result<Vec<PathBuf>, String> {
         inside(pattern)?;
         let full = format!("{}/{pattern}", glob::Pattern::escape(&self.profiles.to_string_lossy()));
         let options = glob::MatchOptions { require_literal_leading_dot: true, ..glob::MatchOptions::new() };
@@ -203,7 +226,7 @@ impl Project {
         if std::fs::symlink_metadata(path)?.is_symlink() {
             return std::fs::canonicalize(path);
         }
-        let mut folders = self.folders.borrow_mut();
+        let mut folders = self.folders.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(real) = folders.get(folder) {
             return Ok(real.join(file));
         }
@@ -214,8 +237,15 @@ impl Project {
 
     /// A file's name for people and its text.
     fn text(&self, path: &Path) -> Result<(String, String), String> {
-        let (name, real) = self.inner(path)?;
-        read(&real).map(|text| (name.clone(), text)).map_err(|why| format!("{name} {why}"))
+        Once::get(
+            &self.once,
+            |once| &once.files,
+            path,
+            || {
+                let (name, real) = self.inner(path)?;
+                read(&real).map(|text| (name.clone(), text)).map_err(|why| format!("{name} {why}"))
+            },
+        )
     }
 
     /// A file's name for people and its path without links, which must lie in the project.
@@ -250,22 +280,22 @@ fn reason(error: &std::io::Error) -> String {
 }
 
 /// A file that may be large, held against its digest and read as a whole only by who needs it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Binary {
     pub sha256: String,
     pub size: u64,
     content: Content,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 enum Content {
-    Here(Vec<u8>),
-    There(File),
+    Here(Arc<Vec<u8>>),
+    There(Arc<File>),
 }
 
 impl Binary {
     pub fn of(bytes: Vec<u8>) -> Self {
-        Binary { sha256: sha256(&bytes), size: bytes.len() as u64, content: Content::Here(bytes) }
+        Binary { sha256: sha256(&bytes), size: bytes.len() as u64, content: Content::Here(bytes.into()) }
     }
 
     pub fn open(path: &Path) -> Result<Self, String> {
@@ -284,7 +314,7 @@ impl Binary {
                     }
                 }
             }
-            Ok(Binary { sha256: hex(&sum.finalize()), size, content: Content::There(file) })
+            Ok(Binary { sha256: hex(&sum.finalize()), size, content: Content::There(file.into()) })
         };
         read().map_err(|error| format!("can't be read: {}", reason(&error)))
     }
@@ -292,7 +322,7 @@ impl Binary {
     /// The bytes that have the digest: a file that has been changed since is refused.
     pub fn bytes(&self) -> anyhow::Result<Cow<'_, [u8]>> {
         match &self.content {
-            Content::Here(bytes) => Ok(bytes.into()),
+            Content::Here(bytes) => Ok(bytes.as_slice().into()),
             Content::There(file) => {
                 let mut bytes = vec![0; usize::try_from(self.size)?];
                 file.read_exact_at(&mut bytes, 0)?;
@@ -303,6 +333,37 @@ impl Binary {
                 Ok(bytes.into())
             }
         }
+    }
+}
+
+type Kept<K, V> = Mutex<HashMap<K, V>>;
+
+/// What was read already. Whoever asks again gets the same, also where the file has changed.
+#[derive(Debug, Default)]
+struct Once {
+    files: Kept<PathBuf, Result<(String, String), String>>,
+    texts: Kept<String, String>,
+    digests: Kept<String, Option<String>>,
+    binaries: Kept<String, Result<Binary, String>>,
+    patterns: Kept<String, Result<Vec<PathBuf>, String>>,
+    layers: Kept<String, Vec<String>>,
+}
+
+impl Once {
+    fn get<K: Hash + Eq + Borrow<Q>, Q: ToOwned<Owned = K> + Hash + Eq + ?Sized, V: Clone>(
+        once: &Option<Arc<Once>>,
+        kept: impl Fn(&Once) -> &Kept<K, V>,
+        key: &Q,
+        make: impl FnOnce() -> V,
+    ) -> V {
+        let Some(once) = once else { return make() };
+        let lock = || kept(once).lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(found) = lock().get(key) {
+            return found.clone();
+        }
+        let made = make();
+        // Who was quicker decides.
+        lock().entry(key.to_owned()).or_insert(made).clone()
     }
 }
 
@@ -366,12 +427,19 @@ impl Source for Project {
     }
 
     fn names(&self) -> Vec<String> {
-        let entries = std::fs::read_dir(&self.profiles).into_iter().flatten().flatten();
-        let mut names: Vec<String> = entries
-            .filter_map(|e| e.file_name().to_str()?.strip_suffix(".toml").map(str::to_owned))
-            .collect();
-        names.sort();
-        names
+        Once::get(
+            &self.once,
+            |once| &once.layers,
+            "",
+            || {
+                let entries = std::fs::read_dir(&self.profiles).into_iter().flatten().flatten();
+                let mut names: Vec<String> = entries
+                    .filter_map(|e| e.file_name().to_str()?.strip_suffix(".toml").map(str::to_owned))
+                    .collect();
+                names.sort();
+                names
+            },
+        )
     }
 
     fn file(&self, name: &str) -> String {

@@ -15,6 +15,7 @@ use crate::observe::M713;
 use crate::plugin::codes::{M703, M704};
 use crate::plugin::{self, Begun, Code, Engines, Limits, Plugin, Unloaded, component, policy, thresholds};
 use crate::profile::Profile;
+use crate::profile::matrix::Profiles;
 use crate::project::{Binary, Project};
 use crate::stack::change::Change;
 use crate::stack::{Stack, resolve};
@@ -34,7 +35,7 @@ fn load(project: &Project, profile: &str, file: &[u8]) -> Result<Loaded, Failure
         let file = |name: &String| (name.clone(), Binary::of(file.to_vec()));
         Ok((all.map(file).collect(), vec![]))
     };
-    let mut loaded = load_using(project, profile, &|_| None, files)?;
+    let mut loaded = load_using(project, &Profiles::new(project), profile, &|_| None, files)?;
     // A case's snapshot comes from where there is a Prometheus.
     loaded.report.findings.retain(|finding| finding.code != &M713);
     if has_errors(&loaded.report.findings) {

@@ -1,6 +1,7 @@
 //! Plugins of a profile: their files held against their pins, compiled, and run.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use anyhow::Context;
 
@@ -90,6 +91,22 @@ fn given(plugin: &settings::Plugin) -> anyhow::Result<String> {
     Ok(format!("{:?} {settings}", Limits::of(&plugin.limits)))
 }
 
+/// Plugins that were taken in already: profiles with the same code, settings and limits share
+/// them. One thread's, since the clock of an engine ticks for all that run in it.
+#[derive(Debug, Default)]
+pub struct Taken(Mutex<BTreeMap<[String; 4], Plugin>>);
+
+impl Taken {
+    fn all(&self) -> MutexGuard<'_, BTreeMap<[String; 4], Plugin>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What decides about a plugin once it is taken in.
+fn identity(name: &str, file: &Binary, settings: &settings::Plugin) -> anyhow::Result<[String; 4]> {
+    Ok([name.to_owned(), file.sha256.clone(), given(settings)?, format!("{:?}", settings.may)])
+}
+
 /// Plugins, ready to be called, in stages.
 #[derive(Debug, Default)]
 pub struct Plugins {
@@ -110,19 +127,27 @@ impl Plugins {
         state: &std::path::Path,
         profile: &Profile,
         files: &BTreeMap<String, Binary>,
+        taken: &Taken,
     ) -> anyhow::Result<(Self, Vec<Finding>)> {
         // Without any, nothing of their host is touched.
         if files.is_empty() {
             return Ok(Default::default());
         }
         let (stages, mut findings) = order::stages(&profile.settings.plugins);
-        let mut fitting = vec![];
+        let (mut all, mut fitting) = (BTreeMap::new(), vec![]);
         for (name, file) in files {
             let Some(settings) = profile.settings.plugins.get(name) else { continue };
+            if let Some(plugin) = taken.all().get(&identity(name, file, settings)?) {
+                all.insert(name.clone(), plugin.clone());
+                continue;
+            }
             match component::check_size(file.size, &Limits::of(&settings.limits)) {
                 Ok(()) => fitting.push((name.as_str(), file, settings)),
                 Err(failure) => findings.push(refusal(name, &failure)),
             }
+        }
+        if fitting.is_empty() {
+            return Ok((Plugins { all, stages }, findings));
         }
         let mut shelf = Shelf::open(state)?;
         let wanted: Vec<_> = fitting.iter().map(|(name, file, _)| Wanted { name, file }).collect();
@@ -147,7 +172,14 @@ impl Plugins {
                 shelf.keep_known(sha256, given, &plugin.known())?;
             }
         }
-        let all = plugins.into_iter().map(|plugin| (plugin.name.clone(), plugin)).collect();
+        for plugin in plugins {
+            if let (Some(file), Some(settings)) =
+                (files.get(&plugin.name), profile.settings.plugins.get(&plugin.name))
+            {
+                taken.all().insert(identity(&plugin.name, file, settings)?, plugin.clone());
+            }
+            all.insert(plugin.name.clone(), plugin);
+        }
         Ok((Plugins { all, stages }, findings))
     }
 
@@ -265,7 +297,7 @@ pub fn run(project: &Project, loaded: Loaded, only: Option<&str>) -> Result<Tria
     }
     let (mut stack, findings) = resolve::resolve(&profile, &files);
     report.findings.extend(findings);
-    let (plugins, findings) = Plugins::load(&project.state, &profile, &plugin_files)?;
+    let (plugins, findings) = Plugins::load(&project.state, &profile, &plugin_files, &Taken::default())?;
     report.findings.extend(findings);
     if has_errors(&report.findings) {
         return Err(Failure::Refused(Box::new(report)));

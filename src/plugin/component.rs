@@ -158,6 +158,7 @@ impl Hasher for Sum {
 }
 
 /// A component, compiled and linked.
+#[derive(Clone)]
 pub(super) struct Linked {
     pub(super) engine: Engine,
     pub(super) pre: InstancePre<State>,

@@ -63,6 +63,7 @@ pub struct Info {
 }
 
 /// A plugin that can be called.
+#[derive(Clone)]
 pub struct Plugin {
     /// Its name in the profile.
     pub name: String,

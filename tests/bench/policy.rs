@@ -13,7 +13,10 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use monprov::diagnostic::{Finding, Place, Severity};
-use monprov::engine::{self, plugins::Plugins};
+use monprov::engine::{
+    self,
+    plugins::{Plugins, Taken},
+};
 use monprov::plugin::codes::M707;
 use monprov::project::Project;
 use monprov::secret::Environment;
@@ -28,7 +31,8 @@ fn main() {
     let project = Project::find(folder.as_ref(), None, None).unwrap();
     let loaded = engine::load(&project, &profile, &Environment::default()).unwrap();
     let (stack, _) = resolve::resolve(&loaded.profile, &loaded.files);
-    let (plugins, findings) = Plugins::load(&project.state, &loaded.profile, &loaded.plugins).unwrap();
+    let (plugins, findings) =
+        Plugins::load(&project.state, &loaded.profile, &loaded.plugins, &Taken::default()).unwrap();
     assert!(findings.is_empty(), "{findings:?}");
     let guest = || plugins.judge(&loaded.profile, &stack, || ()).0.findings.len();
     assert_eq!(guest(), native(&stack).len());
