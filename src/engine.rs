@@ -343,7 +343,7 @@ pub struct Made {
     pub evaluation: Option<Box<Evaluation>>,
     /// By provider, how many secrets were resolved.
     pub secrets: BTreeMap<&'static str, usize>,
-    pub inputs: Inputs,
+    pub(crate) inputs: Inputs,
 }
 
 /// `hold`: keeps what is found or put from being collected.

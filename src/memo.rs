@@ -19,7 +19,7 @@ use crate::project::{self, Project};
 use crate::stack::Secrets;
 
 /// The inputs of a build.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Inputs {
     /// Layers, rule files, dashboards and catalogues: SHA-256 by name relative to the project.
     files: BTreeMap<String, String>,

@@ -19,7 +19,7 @@ fn normalise(text: &str) -> String {
     let text = Regex::new(r"\b[0-9a-f]{12}\b").unwrap().replace_all(&text, "DIGEST");
     let text = Regex::new(r"\d+ (ms|KB|B)\b").unwrap().replace_all(&text, "N $1");
     let text = Regex::new(r":\d+(:\d+)?\b").unwrap().replace_all(&text, ":N");
-    let text = Regex::new(r"[^ ]*/\.monprov/").unwrap().replace_all(&text, ".monprov/");
+    let text = Regex::new(r"[^ \n]*/\.monprov/").unwrap().replace_all(&text, ".monprov/");
     let text = Regex::new(r" +").unwrap().replace_all(&text, " ");
     text.lines().map(str::trim_end).collect::<Vec<_>>().join("\n")
 }

@@ -34,6 +34,7 @@ mod generations;
 mod golden;
 mod hostile;
 mod kubernetes;
+mod matrix;
 mod nix;
 mod parts;
 mod plugins;

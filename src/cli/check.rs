@@ -5,9 +5,11 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::Inputs;
+use super::Several;
+use super::all::{self, Outcome};
 use super::output::{Output, plural};
-use crate::engine::{self, Evaluation, Failure};
+use crate::engine::all::All;
+use crate::engine::{self, Evaluation, Failure, Report};
 use crate::project::Project;
 use crate::stack::{DashboardContent, Route};
 use crate::store::Store;
@@ -15,45 +17,85 @@ use crate::store::Store;
 #[derive(Debug, Args)]
 pub(super) struct Check {
     #[command(flatten)]
-    inputs: Inputs,
+    inputs: Several,
 }
 
 #[derive(Debug, Args)]
 pub(super) struct Path {
     #[command(flatten)]
-    inputs: Inputs,
-}
-
-fn evaluate(inputs: &Inputs, project: &Project) -> Result<Evaluation, Failure> {
-    let options = inputs.options()?;
-    let loaded = engine::load(project, &inputs.profile, &options.environment)?;
-    engine::evaluate(project, loaded, &options)
+    inputs: Several,
 }
 
 impl Check {
     pub(super) fn run(&self, project: &Project, output: &mut Output) -> Result<ExitCode, Failure> {
-        let evaluation = evaluate(&self.inputs, project)?;
-        summary(&evaluation, output);
-        if output.json {
-            output.findings(evaluation.report);
-        } else {
-            output.findings_if_any(evaluation.report);
-        }
-        Ok(ExitCode::SUCCESS)
+        self.inputs.evaluate("check", project, output, one_checked, |evaluation| {
+            let alerts = evaluation.stack.rules().filter(|(_, rule)| rule.alert().is_some()).count();
+            let services = plural(evaluation.stack.services.len(), "service");
+            Ok(Outcome::new(
+                format!("{}, {services}", plural(alerts, "alert")),
+                None,
+                evaluation.report,
+                output,
+            ))
+        })
     }
+}
+
+fn one_checked(evaluation: Evaluation, output: &Output) -> Result<(), Failure> {
+    summary(&evaluation, output);
+    if output.json {
+        output.findings(evaluation.report);
+    } else {
+        output.findings_if_any(evaluation.report);
+    }
+    Ok(())
 }
 
 impl Path {
     pub(super) fn run(&self, project: &Project, output: &mut Output) -> Result<ExitCode, Failure> {
-        let evaluation = evaluate(&self.inputs, project)?;
-        let path = Store::open(&project.state)?.path_of(&evaluation.name);
-        let path = path.path().display().to_string();
-        if output.json {
-            output.json(&serde_json::json!({ "path": path }));
-        } else {
-            output.result(&format!("{path}\n"));
+        let store = Store::open(&project.state)?;
+        let path = |evaluation: &Evaluation| store.path_of(&evaluation.name).path().display().to_string();
+        let one = |evaluation: Evaluation, output: &Output| {
+            let path = path(&evaluation);
+            if output.json {
+                output.json(&serde_json::json!({ "path": path }));
+            } else {
+                output.result(&format!("{path}\n"));
+            }
+            Ok(())
+        };
+        self.inputs.evaluate("path", project, output, one, |evaluation| {
+            let name = evaluation.name.to_string();
+            Ok(Outcome::new(name, Some(path(&evaluation)), Report::default(), output))
+        })
+    }
+}
+
+impl Several {
+    /// Evaluates one, which is told at length, or many.
+    fn evaluate(
+        &self,
+        verb: &'static str,
+        project: &Project,
+        output: &Output,
+        one: impl FnOnce(Evaluation, &Output) -> Result<(), Failure>,
+        many: impl Fn(Evaluation) -> Result<Outcome, Failure> + Sync,
+    ) -> Result<ExitCode, Failure> {
+        let options = self.options()?;
+        if let Some(profile) = &self.profile {
+            let evaluated = engine::load(project, profile, &options.environment)
+                .and_then(|loaded| engine::evaluate(project, loaded, &options));
+            match evaluated {
+                Err(Failure::Refused(report)) if report.is_of_many() => {}
+                evaluated => {
+                    one(evaluated?, output)?;
+                    return Ok(ExitCode::SUCCESS);
+                }
+            }
         }
-        Ok(ExitCode::SUCCESS)
+        let once = project.once();
+        let wanted = All::of(&once, self.profile.as_deref());
+        all::run(verb, &wanted, output, |one| many(one.evaluate(&options)?))
     }
 }
 

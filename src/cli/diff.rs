@@ -12,7 +12,7 @@ use crate::bundle::manifest;
 use crate::diff::{self, Side};
 use crate::engine::{self, Failure, Options};
 use crate::oracle::Oracle;
-use crate::profile::layers::Source as _;
+use crate::profile::matrix::Profiles;
 use crate::project::Project;
 use crate::store::{Generation, Store, StorePath};
 
@@ -79,7 +79,7 @@ impl Diff {
 
     /// What an argument stands for. A profile comes before a bundle whose name begins so.
     fn side(&self, wanted: &str, project: &Project, store: &Store) -> Result<Side, Failure> {
-        if !wanted.contains('/') && project.names().iter().any(|name| name == wanted) {
+        if !wanted.contains('/') && Profiles::new(project).is_one(wanted) {
             let options = Options {
                 environment: environment(&self.env_file)?,
                 oracle: Oracle::Off,

@@ -1,6 +1,7 @@
 //! The command line: one file a verb. The only room that prints; errors become exit codes here.
 
 mod activate;
+mod all;
 mod build;
 mod cache;
 mod catalog;
@@ -47,11 +48,10 @@ use clap::{Args, Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
 use crate::activate::process;
-use crate::engine::{Failure, Options, distribute};
+use crate::engine::{Failure, Options};
 use crate::oracle::Oracle;
 use crate::project::Project;
 use crate::secret::{Environment, envfile};
-use crate::store::StoreError;
 use output::Output;
 
 /// Declarative provisioning of monitoring stacks: profiles in, a checked, hashed, immutable
@@ -96,7 +96,7 @@ struct Global {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// Build a profile; prints the bundle's store path
+    /// Build a profile, all sites of one, or all that there are; prints the bundles' store paths
     Build(build::Build),
     /// Check a profile without writing anything
     Check(check::Check),
@@ -158,8 +158,29 @@ enum Verb {
 /// What every verb that evaluates a profile takes.
 #[derive(Debug, Args)]
 struct Inputs {
-    /// The profile: a file name in the folder of profiles, without `.toml`
+    /// The profile: a file name in the folder of profiles, without `.toml`, or a site, `PROFILE-SITE`
     profile: String,
+    #[command(flatten)]
+    evaluated: Evaluated,
+}
+
+/// The same for verbs that take many.
+#[derive(Debug, Args)]
+struct Several {
+    /// The profile: a file name in the folder of profiles, without `.toml`. One with a matrix
+    /// stands for all its sites, `PROFILE-SITE` for one
+    #[arg(required_unless_present = "all")]
+    profile: Option<String>,
+    /// All profiles and sites: every file that no other one extends
+    #[arg(long, conflicts_with = "profile")]
+    all: bool,
+    #[command(flatten)]
+    evaluated: Evaluated,
+}
+
+/// How a profile is evaluated.
+#[derive(Debug, Args)]
+struct Evaluated {
     /// Read variables and secrets that the environment lacks from FILE
     #[arg(long, value_name = "FILE")]
     env_file: Vec<PathBuf>,
@@ -173,6 +194,19 @@ struct Inputs {
 
 impl Inputs {
     fn options(&self) -> anyhow::Result<Options> {
+        self.evaluated.options()
+    }
+}
+
+impl Several {
+    fn options(&self) -> anyhow::Result<Options> {
+        let options = self.evaluated.options()?;
+        Ok(Options { environment: options.environment.once(), ..options })
+    }
+}
+
+impl Evaluated {
+    fn options(&self) -> anyhow::Result<Options> {
         Ok(Options {
             environment: environment(&self.env_file)?,
             oracle: self.oracle,
@@ -184,6 +218,20 @@ impl Inputs {
 
 /// Exit codes; they are part of the interface.
 mod exit {
+    use crate::engine::{Failure, distribute};
+    use crate::store::StoreError;
+
+    pub(super) fn of(failure: &Failure) -> u8 {
+        match failure {
+            Failure::Refused(report) if report.only_secrets() => SECRET,
+            Failure::Refused(_) => REFUSED,
+            Failure::Failed(error) => {
+                let refused = error.downcast_ref::<StoreError>().is_some_and(StoreError::is_refusal);
+                if refused || distribute::is_refusal(error) { REFUSED } else { FAILED }
+            }
+        }
+    }
+
     pub(super) const FAILED: u8 = 1;
     pub(super) const USAGE: u8 = 2;
     pub(super) const REFUSED: u8 = 3;
@@ -211,16 +259,13 @@ pub fn run() -> ExitCode {
     progress::show_compiling(&output);
     match dispatch(&arguments, &mut output) {
         Ok(code) => code,
-        Err(Failure::Refused(report)) => {
-            let code = if report.only_secrets() { exit::SECRET } else { exit::REFUSED };
-            output.findings(*report);
+        Err(failure) => {
+            let code = exit::of(&failure);
+            match failure {
+                Failure::Refused(report) => output.findings(*report),
+                Failure::Failed(error) => output.error(&error),
+            }
             ExitCode::from(code)
-        }
-        Err(Failure::Failed(error)) => {
-            output.error(&error);
-            let refused = error.downcast_ref::<StoreError>().is_some_and(StoreError::is_refusal)
-                || distribute::is_refusal(&error);
-            ExitCode::from(if refused { exit::REFUSED } else { exit::FAILED })
         }
     }
 }

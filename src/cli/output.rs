@@ -5,8 +5,8 @@ use std::io::{IsTerminal, Write};
 
 use serde::Serialize;
 
-use crate::diagnostic::Severity;
 use crate::diagnostic::show::{Position, Printer};
+use crate::diagnostic::{Finding, Severity};
 use crate::engine::Report;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -125,14 +125,16 @@ impl Output {
     }
 
     pub(super) fn error(&self, error: &anyhow::Error) {
-        let text = with_causes(error);
         if self.json {
-            self.json(&serde_json::json!({ "error": text }));
-        } else if self.color {
-            say(format_args!("\x1b[1;31merror\x1b[0m: {text}\n"));
+            self.json(&serde_json::json!({ "error": with_causes(error) }));
         } else {
-            say(format_args!("error: {text}\n"));
+            say(format_args!("{}\n", self.error_as_text(error)));
         }
+    }
+
+    pub(super) fn error_as_text(&self, error: &anyhow::Error) -> String {
+        let (on, off) = if self.color { ("\x1b[1;31m", "\x1b[0m") } else { ("", "") };
+        format!("{on}error{off}: {}", with_causes(error))
     }
 
     /// Warnings and advice of a profile that is not refused.
@@ -143,33 +145,49 @@ impl Output {
     }
 
     /// All findings, the errors last, where a person's eye ends up.
-    pub(super) fn findings(&self, mut report: Report) {
-        let printer = Printer::new(&report.sources, report.map.as_ref());
-        printer.sort(&mut report.findings);
+    pub(super) fn findings(&self, report: Report) {
         if self.json {
-            let findings: Vec<_> = report
-                .findings
-                .iter()
-                .map(|f| JsonFinding {
-                    code: f.code.id,
-                    severity: f.severity,
-                    message: &f.message,
-                    label: &f.label,
-                    position: printer.position(&f.place),
-                    notes: &f.notes,
-                })
-                .collect();
-            self.json(&serde_json::json!({ "findings": findings }));
+            self.json(&serde_json::json!({ "findings": self.findings_as_json(report) }));
             return;
         }
-        let count = |severity| report.findings.iter().filter(|f| f.severity == severity).count();
+        self.told(&self.findings_as_text(report));
+    }
+
+    pub(super) fn findings_as_json(&self, mut report: Report) -> serde_json::Value {
+        let printer = Printer::new(&report.sources, report.map.as_ref());
+        printer.sort(&mut report.findings);
+        let finding = |f: &Finding| {
+            serde_json::json!(JsonFinding {
+                code: f.code.id,
+                severity: f.severity,
+                message: &f.message,
+                label: &f.label,
+                position: printer.position(&f.place),
+                notes: &f.notes,
+            })
+        };
+        report.findings.iter().map(finding).collect()
+    }
+
+    /// Each as it is shown.
+    pub(super) fn findings_as_text(&self, mut report: Report) -> Vec<(Severity, String)> {
+        if report.findings.is_empty() {
+            return vec![];
+        }
+        let printer = Printer::new(&report.sources, report.map.as_ref());
+        printer.sort(&mut report.findings);
+        let shown = |f: &Finding| (f.severity, printer.show(f, self.color).trim_end().to_owned());
+        report.findings.iter().map(shown).collect()
+    }
+
+    /// Findings that were made text before.
+    pub(super) fn told(&self, findings: &[(Severity, String)]) {
+        let count = |wanted| findings.iter().filter(|(severity, _)| *severity == wanted).count();
         let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
-        for finding in &report.findings {
-            if self.quiet && finding.severity != Severity::Error {
-                continue;
+        for (severity, text) in findings {
+            if !self.quiet || *severity == Severity::Error {
+                say(format_args!("{text}\n\n"));
             }
-            let text = printer.show(finding, self.color);
-            say(format_args!("{}\n\n", text.trim_end()));
         }
         if errors + warnings > 1 {
             say(format_args!("{}, {}\n", plural(errors, "error"), plural(warnings, "warning")));

@@ -6,7 +6,8 @@ use super::{Failure, Report};
 use crate::check::images::Reference;
 use crate::diagnostic::{has_errors, nearest};
 use crate::pins::{Image, Pins};
-use crate::profile::{Profile, matrix};
+use crate::profile::Profile;
+use crate::profile::matrix::Profiles;
 use crate::project::Project;
 use crate::registry::{Registries, Trouble};
 use crate::secret::Environment;
@@ -37,12 +38,17 @@ pub struct Asked {
 
 /// The images that profiles name; where none is given, all there are.
 pub fn named(project: &Project, profiles: &[String], environment: &Environment) -> Result<Named, Failure> {
-    let all = if profiles.is_empty() { matrix::buildable(project) } else { profiles.to_vec() };
+    let once = project.once();
+    let read = Profiles::new(&once);
+    let all: Vec<String> = match profiles {
+        [] => read.all(),
+        some => some.iter().flat_map(|profile| read.targets(profile)).collect(),
+    };
     let mut named = Named::new();
     for name in &all {
         crate::bundle::check_name(name)
             .map_err(|error| anyhow::anyhow!("`{name}` can't be a profile's name: {error}"))?;
-        let loaded = crate::profile::load(name, project, &|variable| environment.var(variable));
+        let loaded = read.load(name, &|variable| environment.var(variable));
         let report = Report { findings: loaded.findings, sources: loaded.sources, map: loaded.map };
         let Some(profile) = loaded.profile.filter(|_| !has_errors(&report.findings)) else {
             return Err(Failure::Refused(Box::new(report)));

@@ -92,20 +92,26 @@ pub(super) fn note_if_missing(store: &Store, path: &StorePath, inputs: &Inputs) 
 
 /// Signs what a build has stated, with what its caller knows. Signatures of the same statement
 /// by others stay.
-pub fn attest(store: &Store, built: &Built, caller: &Caller, keys: &[SecretKey]) -> Result<(), Failure> {
+pub(crate) fn attest(
+    store: &Store,
+    path: &StorePath,
+    inputs: &Inputs,
+    caller: &Caller,
+    keys: &[SecretKey],
+) -> Result<(), Failure> {
     if keys.is_empty() && caller.builder.is_none() && caller.invocation.is_none() {
         return Ok(());
     }
-    let statement = stated(&built.path, &built.inputs)?;
+    let statement = stated(path, inputs)?;
     let payload = statement.by(caller.builder.as_deref(), caller.invocation.as_deref()).to_json();
-    let text = match envelope(store, &built.path)? {
+    let text = match envelope(store, path)? {
         Some(mut known) if known.payload() == payload => {
             known.sign(keys);
             known.to_json()
         }
         _ => seal(PAYLOAD_TYPE, &payload, keys),
     };
-    Ok(store.put_provenance(built.path.name(), &text)?)
+    Ok(store.put_provenance(path.name(), &text)?)
 }
 
 /// The statement about a bundle of the store, by its manifest and what was read for it.
