@@ -233,9 +233,9 @@ mod tests {
         assert_eq!(plan.to_string(), "create new; reload prometheus; restart exporter, wrapped; remove gone");
         assert_eq!(plan.having(Step::Keep).collect::<Vec<_>>(), ["alertmanager", "grafana"]);
 
-        // Swarm pins configuration to a container.
+        // Swarm and Kubernetes pin configuration to a container, dashboards too.
         let plan = Plan::new(&[&old], &new, &runs, &Changes::new(), false);
-        assert!(plan.to_string().contains("restart exporter, prometheus, wrapped"));
+        assert!(plan.to_string().contains("restart exporter, grafana, prometheus, wrapped"));
 
         // Where a killed run may have shown another bundle to a service, that counts too.
         let plan = Plan::new(&[&new, &old], &new, &runs, &Changes::new(), true);
