@@ -85,8 +85,8 @@ impl Project {
             (Err(_), Some(state), None) => {
                 let state = std::path::absolute(start.join(state))?;
                 let shown = state.display().to_string();
-                let folders = RefCell::default();
-                Ok(Project { root: state.clone(), profiles: state.clone(), shown, state, folders })
+                let (root, profiles) = (state.clone(), state.clone());
+                Ok(Project { root, profiles, shown, state, folders: Arc::default(), once: None })
             }
             (found, ..) => found,
         }

@@ -39,7 +39,7 @@ impl Switch {
         let name = built.path.name();
         output.line("build", &format!("{name}  {} ms", start.elapsed().as_millis()));
         let store = Store::open(&project.state)?;
-        provenance::attest(&store, &built, &Caller::default(), &keys)?;
+        provenance::attest(&store, &built.path, &built.inputs, &Caller::default(), &keys)?;
         key::signed(&distribute::sign(&store, &built.path, &keys)?, output);
         let mut lock = self.how.lock(&store, profile, output)?;
         if !self.how.force

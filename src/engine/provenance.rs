@@ -6,7 +6,7 @@ mod statement;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Built, Evaluation, Failure, Options, Report, evaluate, load_with};
+use super::{Evaluation, Failure, Options, Report, evaluate, load_with};
 use crate::activate::Bundle;
 use crate::bundle::StoreName;
 use crate::diagnostic::{Code, Finding, Place};
