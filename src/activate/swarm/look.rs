@@ -34,7 +34,10 @@ pub(super) struct Node {
 impl Node {
     /// The node whose engine answers, if it is one that knows of the whole swarm.
     pub(super) fn of_a_manager() -> Result<Node, RuntimeError> {
-        let node: Node = read(&docker(&["info", "--format", "{{json .Swarm}}"])?)?;
+        let told = docker(&["info", "--format", "{{json .Swarm}}"]);
+        // Where no engine answers, `docker info` of 20.10 complains about the format.
+        let told = told.or_else(|error| docker(&["version"]).and(Err(error)))?;
+        let node: Node = read(&told)?;
         let what = match (node.state.as_str(), node.manages) {
             ("active", true) => return Ok(node),
             ("active", false) => "this engine is a worker of its swarm",
