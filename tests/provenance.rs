@@ -204,6 +204,28 @@ fn each_input_that_differs_is_named() {
 }
 
 #[test]
+fn an_image_that_was_pinned_anew_is_named() {
+    let lock = |digit: &str| {
+        let digest = format!("sha256:{}", digit.repeat(64));
+        format!(
+            "schema = 2\n[images.\"x/a:1.0\"]\ndigest = \"{digest}\"\n\
+             [images.\"x/a:1.0\".platforms]\n\"linux/amd64\" = \"{digest}\"\n"
+        )
+    };
+    let profile = "[build]\nimages = \"digest\"\n[services.a]\nimage = \"x/a:1.0\"\n";
+    let project = Project::empty().file("profiles/p.toml", profile).file("monprov.lock", lock("1"));
+    let name = name(&project.run("build p --oracle off").succeeds());
+    let pinned = format!("x/a:1.0@sha256:{}", "1".repeat(64));
+    assert!(project.run(&format!("provenance {name}")).succeeds().stdout.contains(&format!("  {pinned}\n")));
+    let again = format!("build p --rebuild --from {name} --oracle off");
+    project.run(&again).succeeds();
+    project.write("monprov.lock", lock("2"));
+    let said = project.run(&again).exits(3).stderr;
+    assert!(said.contains(&format!("error[M820]: the image {pinned} is not used any more")), "{said}");
+    assert!(!said.contains("M821"), "{said}");
+}
+
+#[test]
 fn inputs_that_give_another_bundle_are_a_lie() {
     let project = small();
     let one = name(&project.run("build p").succeeds());

@@ -12,6 +12,7 @@ use crate::bundle::StoreName;
 use crate::diagnostic::{Code, Finding, Place};
 use crate::memo::Inputs;
 use crate::project::Project;
+use crate::stack::Stack;
 use crate::store::{Store, StorePath, hash_directory};
 use crate::trust::envelope::{Envelope, seal};
 use crate::trust::{SecretKey, Trust, Verdict};
@@ -23,9 +24,9 @@ pub static M820: Code = Code {
     title: "an input is not the one that a bundle was built from",
     explain:
         "`build --rebuild --from BUNDLE` holds today's layers, rule files, dashboards, catalogues and plugins
-against the digests that the bundle's provenance records. Those that differ are named: take them from
-the commit that the bundle was built from, and run it again there. Variables are taken from the
-provenance, so they never differ.",
+against the digests that the bundle's provenance records, and images against those that monprov.lock
+pins. Those that differ are named: take them from the commit that the bundle was built from, and run it
+again there. Variables are taken from the provenance, so they never differ.",
 };
 
 pub static M821: Code = Code {
@@ -212,6 +213,7 @@ pub fn reproduce(
         }
         Ok(mut evaluation) => {
             let now = &evaluation.name;
+            differing.extend(other_images(&examined.statement, &evaluation.stack));
             if differing.is_empty() {
                 differing.push(another(from, now, &examined.statement));
             } else if let Some(last) = differing.pop() {
@@ -248,6 +250,21 @@ fn differences(recorded: &BTreeMap<&str, &str>, now: &BTreeMap<&str, &str>) -> V
         Some(Finding::error(&M820, Place::Profile, text))
     };
     names.into_iter().filter_map(differs).collect()
+}
+
+/// The same for images, whose digests stand in monprov.lock.
+fn other_images(recorded: &Statement, now: &Stack) -> Vec<Finding> {
+    let recorded: BTreeSet<&str> = recorded.images().filter_map(|one| one.uri.as_deref()).collect();
+    let now: BTreeSet<String> =
+        now.services.values().filter_map(|s| Resource::image(s.image.as_deref()?).uri).collect();
+    let shown = |uri: &str| uri.trim_start_matches("docker://").to_owned();
+    let gone =
+        recorded.iter().filter(|uri| !now.contains(**uri)).map(|uri| (shown(uri), "is not used any more"));
+    let new =
+        now.iter().filter(|uri| !recorded.contains(uri.as_str())).map(|uri| (shown(uri), "was not used"));
+    gone.chain(new)
+        .map(|(image, what)| Finding::error(&M820, Place::Profile, format!("the image {image} {what}")))
+        .collect()
 }
 
 /// Enough of a digest to tell it from others.
