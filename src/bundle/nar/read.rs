@@ -3,8 +3,7 @@
 //!
 //! Stricter than Nix: only what a bundle can hold is let through. Links are refused wherever
 //! they point, so are names that leave their directory, that differ in case only, or that are
-//! not text. That is why no library is used here: those at hand take links and unsorted or
-//! double names, recurse, and reserve whatever length they are told.
+//! not text. That is why no library is used here: `nix-nar` takes links, and sets no limits.
 
 use std::collections::BTreeSet;
 use std::io::{ErrorKind, Read};
