@@ -55,9 +55,9 @@
 
       overlays.default = final: _: { monprov = monprov final; };
 
-      lib.mkBundle = import ./nix/bundle.nix self;
+      lib.mkBundle = import ./src/nix/bundle.nix self;
 
-      nixosModules.default = import ./nix/module.nix self;
+      nixosModules.default = import ./src/nix/module.nix self;
 
       checks = forEachSystem (pkgs: {
         package = monprov pkgs;
