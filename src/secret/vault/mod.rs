@@ -9,6 +9,7 @@
 //! finds out which version of KV a mount is, nor retries, and what a 404 says of a deleted
 //! version is left in it as the text of a transport error; what remains is a few paths.
 
+mod alert;
 mod answer;
 mod field;
 mod kv;

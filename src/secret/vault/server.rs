@@ -12,6 +12,7 @@ use reqwest::{Client, Method, Response, Url};
 use zeroize::Zeroizing;
 
 use super::Trouble;
+use super::alert;
 use super::answer::{Reply, SealStatus};
 use super::messages;
 use super::settings::Config;
@@ -180,7 +181,11 @@ impl Server {
             Fault::Late(Some(last)) => matches!(**last, Fault::Status(503, _)),
             _ => false,
         };
-        let fault = if unavailable { self.sealed().await.unwrap_or(fault) } else { fault };
+        let fault = match &fault {
+            _ if unavailable => self.sealed().await.unwrap_or(fault),
+            Fault::Cut => self.alert().await.unwrap_or(fault),
+            _ => fault,
+        };
         if fault.is_outage() {
             self.down.borrow_mut().get_or_insert(fault.clone());
         }
@@ -191,6 +196,12 @@ impl Server {
         let (reply, _) = self.node(&self.config.address, &Call::get("sys/seal-status", None)).await.ok()?;
         let status: SealStatus = reply.bare()?;
         (status.sealed || !status.initialized).then_some(Fault::Sealed(status))
+    }
+
+    async fn alert(&self) -> Option<Fault> {
+        let (tls, address) = (self.config.tls.clone(), self.config.address.clone());
+        let asked = tokio::task::spawn_blocking(move || alert::of(&tls, &address));
+        asked.await.ok()?.map(|error| Fault::Tls(Box::new(error)))
     }
 
     /// One try, and where the server says how long to wait, that.
@@ -337,7 +348,7 @@ fn rustls_error(error: &reqwest::Error) -> Option<rustls::Error> {
 }
 
 /// An I/O error carries others within, and not as its source.
-fn within(error: &io::Error) -> Option<&rustls::Error> {
+pub(super) fn within(error: &io::Error) -> Option<&rustls::Error> {
     let inner = error.get_ref()?;
     inner.downcast_ref().or_else(|| within(inner.downcast_ref()?))
 }

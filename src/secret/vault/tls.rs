@@ -13,6 +13,7 @@ use zeroize::Zeroizing;
 use super::Trouble;
 use super::settings::Named;
 
+#[derive(Clone)]
 pub(super) struct Tls {
     /// `None`: those of the system.
     pub(super) authorities: Option<Authorities>,
@@ -26,6 +27,7 @@ pub(super) struct Tls {
 }
 
 /// Who may have signed the server's certificate.
+#[derive(Clone)]
 pub(super) enum Authorities {
     File(Named<PathBuf>),
     Text(Named<String>),
@@ -74,6 +76,20 @@ impl Tls {
     }
 
     fn identity(&self) -> Result<Option<Identity>, Trouble> {
+        let Some(pem) = self.identity_pem()? else { return Ok(None) };
+        let wrong = |_| {
+            let shown = |file: &Option<Named<PathBuf>>| {
+                file.as_ref().map(|file| file.value.display().to_string()).unwrap_or_default()
+            };
+            let (certificate, key) = (shown(&self.certificate), shown(&self.key));
+            let what = format!("{certificate} and {key} are no certificate and its key in PEM");
+            Trouble::new(what, "an encrypted key has to be decrypted: openssl pkey -in KEY")
+        };
+        Identity::from_pem(&pem).map(Some).map_err(wrong)
+    }
+
+    /// The client's certificate, and its key after it.
+    pub(super) fn identity_pem(&self) -> Result<Option<Zeroizing<Vec<u8>>>, Trouble> {
         let (certificate, key) = match (&self.certificate, &self.key) {
             (None, None) => return Ok(None),
             (Some(certificate), Some(key)) => (certificate, key),
@@ -85,12 +101,7 @@ impl Tls {
         let mut pem = Zeroizing::new(read(certificate)?);
         pem.push(b'\n');
         pem.extend_from_slice(&Zeroizing::new(read(key)?));
-        let wrong = |_| {
-            let (certificate, key) = (certificate.value.display(), key.value.display());
-            let what = format!("{certificate} and {key} are no certificate and its key in PEM");
-            Trouble::new(what, "an encrypted key has to be decrypted: openssl pkey -in KEY")
-        };
-        Identity::from_pem(&pem).map(Some).map_err(wrong)
+        Ok(Some(pem))
     }
 }
 
