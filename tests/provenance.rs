@@ -126,6 +126,11 @@ fn it_is_signed_with_the_keys_of_who_builds() {
     project.run("build p").succeeds();
     project.run("build p --rebuild").succeeds();
     assert_eq!(envelope(&project, &name)["signatures"].as_array().unwrap().len(), 2);
+    // Whoever signs the bundle later signs what is said of it.
+    key(&project, "audit", 3);
+    project.run(&format!("sign {name} --key audit.key")).succeeds();
+    let signed: Value = serde_json::from_str(&project.run("provenance p --json").succeeds().stdout).unwrap();
+    assert_eq!(signed["unknown"], json!(["audit", "ci"]));
     // The key of the environment.
     let file = project.path("ci.key").display().to_string();
     let project = project.env("MONPROV_SIGNING_KEY", &file);

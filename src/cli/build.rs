@@ -92,7 +92,7 @@ impl Build {
                 return Ok(outcome.with("written", false).with("memo", false));
             }
             let Made { path, evaluation, inputs, .. } = one.build(&store, &hold, options)?;
-            provenance::attest(&store, &path, &inputs, &self.attest.caller(), keys)?;
+            provenance::attest(&store, &path, &inputs, &self.attest.caller())?;
             if self.rebuild {
                 same(&path, &one.build(&store, &hold, options)?.path)?;
             }
@@ -137,7 +137,7 @@ impl Build {
             return self.reproduce(project, profile, from, options, output);
         }
         let Built { path, evaluation, secrets, hold, inputs } = engine::build(project, profile, options)?;
-        provenance::attest(&Store::open(&project.state)?, &path, &inputs, &self.attest.caller(), keys)?;
+        provenance::attest(&Store::open(&project.state)?, &path, &inputs, &self.attest.caller())?;
         if self.rebuild {
             same(&path, &engine::build(project, profile, options)?.path)?;
         }

@@ -10,7 +10,6 @@ use super::activate::How;
 use super::key::{self, Keys};
 use super::output::Output;
 use super::{Inputs, check};
-use crate::engine::provenance::{self, Caller};
 use crate::engine::{self, Failure, distribute};
 use crate::project::Project;
 use crate::store::{Store, StoreError};
@@ -39,7 +38,6 @@ impl Switch {
         let name = built.path.name();
         output.line("build", &format!("{name}  {} ms", start.elapsed().as_millis()));
         let store = Store::open(&project.state)?;
-        provenance::attest(&store, &built.path, &built.inputs, &Caller::default(), &keys)?;
         key::signed(&distribute::sign(&store, &built.path, &keys)?, output);
         let mut lock = self.how.lock(&store, profile, output)?;
         if !self.how.force

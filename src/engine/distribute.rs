@@ -150,6 +150,7 @@ pub fn sign(store: &Store, bundle: &StorePath, keys: &[SecretKey]) -> Result<Vec
     let made: Vec<Signature> = keys.iter().map(|key| key.sign(text.as_bytes())).collect();
     let new = made.iter().filter(|one| !known.contains(one)).map(|one| one.name().to_owned()).collect();
     store.add_signatures(bundle, &made)?;
+    super::provenance::countersign(store, bundle, keys)?;
     Ok(new)
 }
 

@@ -91,28 +91,33 @@ pub(super) fn note_if_missing(store: &Store, path: &StorePath, inputs: &Inputs) 
     Ok(store.note_provenance(path.name(), &seal(PAYLOAD_TYPE, &payload, &[]))?)
 }
 
-/// Signs what a build has stated, with what its caller knows. Signatures of the same statement
-/// by others stay.
+/// States what only the caller of a build knows. Signatures of the same statement stay.
 pub(crate) fn attest(
     store: &Store,
     path: &StorePath,
     inputs: &Inputs,
     caller: &Caller,
-    keys: &[SecretKey],
 ) -> Result<(), Failure> {
-    if keys.is_empty() && caller.builder.is_none() && caller.invocation.is_none() {
+    if caller.builder.is_none() && caller.invocation.is_none() {
         return Ok(());
     }
     let statement = stated(path, inputs)?;
     let payload = statement.by(caller.builder.as_deref(), caller.invocation.as_deref()).to_json();
-    let text = match envelope(store, path)? {
-        Some(mut known) if known.payload() == payload => {
-            known.sign(keys);
-            known.to_json()
-        }
-        _ => seal(PAYLOAD_TYPE, &payload, keys),
-    };
-    Ok(store.put_provenance(path.name(), &text)?)
+    if envelope(store, path)?.is_some_and(|known| known.payload() == payload) {
+        return Ok(());
+    }
+    Ok(store.put_provenance(path.name(), &seal(PAYLOAD_TYPE, &payload, &[]))?)
+}
+
+/// Signs what is stated about a bundle, where anything is.
+pub(super) fn countersign(store: &Store, path: &StorePath, keys: &[SecretKey]) -> Result<(), Failure> {
+    let Some(known) = envelope(store, path)? else { return Ok(()) };
+    let mut signed = known.clone();
+    signed.sign(keys);
+    match signed == known {
+        true => Ok(()),
+        false => Ok(store.put_provenance(path.name(), &signed.to_json())?),
+    }
 }
 
 /// The statement about a bundle of the store, by its manifest and what was read for it.
