@@ -49,6 +49,9 @@ pub fn activate(
     say: &mut Say<'_>,
 ) -> Result<Activation, Failure> {
     let (bundle, runtime, secrets) = prepare(project, lock, change, options, true)?;
+    if change.drill.is_some() {
+        drill::is_possible(&bundle)?;
+    }
     let resolve = |manifest: &Manifest| resolve_again(project, manifest, options);
     if let Some(former) = former_project(lock, &bundle)? {
         let own = Compose::project(&bundle);

@@ -12,6 +12,7 @@ use super::activate::runtime;
 use crate::activate::Bundle;
 use crate::activate::Runtime;
 use crate::activate::http::Client;
+use crate::activate::kubernetes::by_operator;
 use crate::diff::Side;
 use crate::project::Project;
 use crate::render::relay::CONTROL;
@@ -80,8 +81,21 @@ pub fn hold(project: &Project, drill: &Drill<'_>, say: &mut dyn FnMut(&str, &str
         .ok_or_else(|| anyhow!("nothing of `{profile}` runs: `monprov switch {profile}` starts it"))?;
     let side = super::side(&store, &path)?;
     let bundle = Bundle::open(path)?;
+    is_possible(&bundle)?;
     let carrier = runtime(&store, &bundle)?;
     of(&store, &bundle, &side, &*carrier, drill, say)
+}
+
+/// Whether canaries of a bundle can be followed.
+pub(super) fn is_possible(bundle: &Bundle) -> Result<(), Failure> {
+    match by_operator(bundle) {
+        true => Err(anyhow!(
+            "a drill of `{}` can't be followed: the Prometheus operator gives receivers names of its own;              `flavor = \"plain\"` can be drilled",
+            bundle.manifest.profile
+        )
+        .into()),
+        false => Ok(()),
+    }
 }
 
 /// Drills the receivers of a bundle that runs now and that are not as they were before.

@@ -255,6 +255,15 @@ fn what_is_in_the_way_is_said_before_anything_is_touched() {
 }
 
 #[test]
+fn a_drill_that_cannot_be_followed_is_refused_before_anything_is_touched() {
+    let site = Site { prometheus: 9090, alertmanager: 9093, ..Site::new() };
+    site.write(&Profile { more: "[kubernetes]\nflavor = \"operator\"\n", ..Profile::default() });
+    let output = site.project.run("switch site --oracle off --drill").exits(1);
+    assert!(output.stderr.contains("`flavor = \"plain\"` can be drilled"), "{}", output.stderr);
+    assert_eq!(site.cluster.names("pods", NAMESPACE), Vec::<String>::new());
+}
+
+#[test]
 fn a_cluster_that_cannot_be_reached_is_said_so() {
     let site = Site::new();
     let project = site.cluster.serves(Project::empty()).env("KUBECONFIG", "kubeconfig");
