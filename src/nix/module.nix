@@ -49,6 +49,8 @@ let
         type = lib.types.enum [
           "process"
           "compose"
+          "swarm"
+          "kubernetes"
         ];
         default = "compose";
         description = "The profile's `stack.runtime`.";
@@ -80,14 +82,16 @@ let
   base =
     name: profile:
     let
-      process = profile.runtime == "process";
+      docker = profile.runtime == "compose" || profile.runtime == "swarm";
+      kubernetes = profile.runtime == "kubernetes";
     in
     {
       wantedBy = [ "multi-user.target" ];
       wants = [ "network-online.target" ];
-      after = [ "network-online.target" ] ++ lib.optional (!process) "docker.service";
-      requires = lib.optional (!process) "docker.service";
-      path = profile.packages ++ lib.optional (!process) pkgs.docker;
+      after = [ "network-online.target" ] ++ lib.optional docker "docker.service";
+      requires = lib.optional docker "docker.service";
+      path =
+        profile.packages ++ lib.optional docker pkgs.docker ++ lib.optional kubernetes pkgs.kubectl;
     };
   service =
     profile: more:
