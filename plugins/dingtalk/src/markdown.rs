@@ -4,16 +4,24 @@ use monprov_plugin::channel::{Markup, Mood};
 
 pub struct Markdown;
 
+/// Wherever it stands.
+fn is_special(byte: u8) -> bool {
+    matches!(byte, b'\\' | b'`' | b'*' | b'_' | b'[' | b']' | b'#' | b'~' | b'|' | b'!')
+}
+
 impl Markup for Markdown {
     fn text(&self, plain: &str) -> String {
-        let mut escaped = String::with_capacity(plain.len());
+        if !plain.bytes().any(|byte| matches!(byte, b'-' | b'+' | b'=' | b'<' | b'>') || is_special(byte)) {
+            return plain.to_owned();
+        }
+        let mut escaped = String::with_capacity(plain.len() + 8);
         for (index, c) in plain.char_indices() {
             match c {
                 // At the start of a line these would make a list or a heading of it.
                 '-' | '+' | '=' if index == 0 => escaped.extend(['\\', c]),
                 '<' => escaped.push_str("&lt;"),
                 '>' => escaped.push_str("&gt;"),
-                '\\' | '`' | '*' | '_' | '[' | ']' | '#' | '~' | '|' | '!' => escaped.extend(['\\', c]),
+                _ if u8::try_from(c).is_ok_and(is_special) => escaped.extend(['\\', c]),
                 _ => escaped.push(c),
             }
         }
@@ -50,6 +58,6 @@ impl Markup for Markdown {
 
     /// Of the JSON string that it becomes.
     fn size(&self, text: &str) -> usize {
-        text.len() + text.matches(['\n', '"', '\\']).count()
+        text.len() + text.bytes().filter(|byte| matches!(byte, b'\n' | b'"' | b'\\')).count()
     }
 }

@@ -91,6 +91,8 @@ pub mod channel_world {
 }
 
 pub mod channel;
+#[cfg(all(target_arch = "wasm32", feature = "heap"))]
+mod heap;
 
 pub use policy_world::exports::monprov::plugin::policy::{Finding, Level};
 pub use threshold_world::exports::monprov::plugin::thresholds::{Change, Edit};

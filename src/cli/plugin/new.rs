@@ -46,6 +46,7 @@ const EMBEDDED: &[(&str, &str)] = embedded![
     "sdk/src/channel/split.rs",
     "sdk/src/channel/time.rs",
     "sdk/src/channel/words.rs",
+    "sdk/src/heap.rs",
     "templates/plugin.toml",
     "templates/README.md",
     "templates/gitignore",

@@ -278,8 +278,12 @@ fn pairs(pairs: &[(String, String)]) -> String {
 /// act on a terminal. What is left out shows as `…`.
 pub fn one_line(text: &str, longest: usize) -> String {
     // Most are such already, and this is called often.
-    let plain = |byte: u8| byte.is_ascii_graphic() || byte == b' ';
-    if text.len() <= longest && text.bytes().all(plain) && !text.contains("  ") && text.trim() == text {
+    let mut before = b' ';
+    let plain = |byte: u8| {
+        let blank = std::mem::replace(&mut before, byte) == b' ';
+        byte.is_ascii_graphic() || byte == b' ' && !blank
+    };
+    if text.len() <= longest && text.bytes().all(plain) && !text.ends_with(' ') {
         return text.to_owned();
     }
     let turns = |c: &char| matches!(*c, '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}');

@@ -93,11 +93,19 @@ impl Event {
 
     /// Alertmanager's page that silences just this alert.
     pub fn silence(&self, group: &Group) -> Option<String> {
-        let matcher = |(name, value): &(String, String)| {
-            format!("{name}=\"{}\"", value.replace('\\', "\\\\").replace('"', "\\\""))
-        };
-        let matchers: Vec<String> = self.labels.iter().map(matcher).collect();
-        let filter = uri_component(&format!("{{{}}}", matchers.join(",")));
+        let mut filter = String::from("{");
+        for (name, value) in &self.labels {
+            let comma = if filter.len() > 1 { "," } else { "" };
+            filter.extend([comma, name.as_str(), "=\""]);
+            if value.contains(['\\', '"']) {
+                filter.push_str(&value.replace('\\', "\\\\").replace('"', "\\\""));
+            } else {
+                filter.push_str(value);
+            }
+            filter.push('"');
+        }
+        filter.push('}');
+        let filter = uri_component(&filter);
         request::web(&format!("{}/#/silences/new?filter={filter}", group.external_url.trim_end_matches('/')))
     }
 }

@@ -143,26 +143,37 @@ impl Request {
 
 /// Percent-encodes all but letters, digits and `-._~`.
 pub fn uri_component(text: &str) -> String {
-    encoded(text, |byte| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte))
+    encoded(text, |byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~'))
 }
 
 /// An address that a message may link to: http or https, and nothing in it that ends a link in
 /// markdown or an attribute in HTML.
 pub(crate) fn web(url: &str) -> Option<String> {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~:/?#@!$&+,;=%[]".contains(&byte);
+    let plain = |byte: u8| match byte {
+        b'-' | b'.' | b'_' | b'~' | b':' | b'/' | b'?' | b'#' | b'@' | b'!' | b'$' | b'&' | b'+' | b',' | b';' => true,
+        b'=' | b'%' => true,
+        _ => byte.is_ascii_alphanumeric(),
+    };
     let known = ["http://", "https://"].iter().any(|scheme| url.starts_with(scheme));
-    known.then(|| encoded(url, plain).replace('[', "%5B").replace(']', "%5D"))
+    known.then(|| encoded(url, plain))
 }
 
 fn encoded(text: &str, plain: impl Fn(u8) -> bool) -> String {
     let digit = |half: u8| char::from_digit(u32::from(half), 16).unwrap_or('0').to_ascii_uppercase();
     let mut encoded = String::with_capacity(text.len() * 2);
-    for byte in text.bytes() {
-        match plain(byte) {
-            true => encoded.push(char::from(byte)),
-            false => encoded.extend(['%', digit(byte >> 4), digit(byte & 15)]),
+    let mut rest = text;
+    while let Some(at) = rest.bytes().position(|byte| !plain(byte)) {
+        let (before, other) = rest.split_at(at);
+        encoded.push_str(before);
+        // Whole characters, since the rest is a text again.
+        let length = other.chars().next().map_or(1, char::len_utf8);
+        let (character, after) = other.split_at(length);
+        for byte in character.bytes() {
+            encoded.extend(['%', digit(byte >> 4), digit(byte & 15)]);
         }
+        rest = after;
     }
+    encoded.push_str(rest);
     encoded
 }
 
