@@ -8,7 +8,7 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Component, InstancePre, Linker};
-use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
+use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
 use crate::bundle::listing::hex;
 
@@ -63,7 +63,9 @@ pub(super) fn pooled(limits: &Limits, calls: u32) -> Result<Engine, Failure> {
         .max_tables_per_module(TABLES)
         .table_elements(usize::try_from(limits.table_entries).unwrap_or(usize::MAX))
         .linear_memory_keep_resident(KEPT)
-        .table_keep_resident(KEPT);
+        .table_keep_resident(KEPT)
+        // Where the kernel can tell which pages a call wrote to, only these are zeroed.
+        .pagemap_scan(Enabled::Auto);
     let mut config = config(limits);
     config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
     Engine::new(&config).map_err(|error| Failure::NotCompiled(error.to_string()))

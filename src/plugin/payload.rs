@@ -3,10 +3,13 @@
 //! Source of the format: `template.Data` and `webhook.Message` of Alertmanager. Members that later
 //! releases add go to the plugin as they are, in `extra`.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::fmt;
 
 use jiff::Timestamp;
-use serde::Deserialize;
+use serde::de::{Error as _, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use super::channel::{Event, Group};
@@ -27,35 +30,68 @@ pub enum Wrong {
     Alert { index: usize, what: String },
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Payload {
-    version: String,
-    group_key: String,
-    #[serde(default)]
-    truncated_alerts: u64,
-    #[serde(default)]
-    receiver: String,
-    #[serde(default)]
-    group_labels: BTreeMap<String, String>,
-    #[serde(default)]
-    common_labels: BTreeMap<String, String>,
-    #[serde(default, rename = "externalURL")]
-    external_url: String,
-    alerts: Vec<Alert>,
+/// Read in one go, so that what is not known is not looked for in a second one.
+#[derive(Debug, Default)]
+struct Payload<'p> {
+    version: Option<String>,
+    group_key: Option<String>,
+    truncated_alerts: Option<u64>,
+    receiver: Option<String>,
+    group_labels: Option<BTreeMap<String, String>>,
+    common_labels: Option<BTreeMap<String, String>>,
+    external_url: Option<String>,
+    alerts: Option<Vec<Alert>>,
+    /// The members that a later release added, as they stand there.
+    extra: BTreeMap<String, &'p RawValue>,
 }
 
-/// Its members that [`Payload`] has: the rest is `extra`.
-const KNOWN: [&str; 8] = [
-    "version",
-    "groupKey",
-    "truncatedAlerts",
-    "receiver",
-    "groupLabels",
-    "commonLabels",
-    "externalURL",
-    "alerts",
-];
+impl<'p> Deserialize<'p> for Payload<'p> {
+    fn deserialize<D: Deserializer<'p>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(Members)
+    }
+}
+
+struct Members;
+
+impl<'p> Visitor<'p> for Members {
+    type Value = Payload<'p>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'p>>(self, mut map: A) -> Result<Payload<'p>, A::Error> {
+        #[derive(Deserialize)]
+        struct Name<'p>(#[serde(borrow)] Cow<'p, str>);
+
+        let mut payload = Payload::default();
+        while let Some(Name(name)) = map.next_key()? {
+            match name.as_ref() {
+                "version" => once(&mut payload.version, "version", &mut map)?,
+                "groupKey" => once(&mut payload.group_key, "groupKey", &mut map)?,
+                "truncatedAlerts" => once(&mut payload.truncated_alerts, "truncatedAlerts", &mut map)?,
+                "receiver" => once(&mut payload.receiver, "receiver", &mut map)?,
+                "groupLabels" => once(&mut payload.group_labels, "groupLabels", &mut map)?,
+                "commonLabels" => once(&mut payload.common_labels, "commonLabels", &mut map)?,
+                "externalURL" => once(&mut payload.external_url, "externalURL", &mut map)?,
+                "alerts" => once(&mut payload.alerts, "alerts", &mut map)?,
+                _ => drop(payload.extra.insert(name.into_owned(), map.next_value()?)),
+            }
+        }
+        Ok(payload)
+    }
+}
+
+fn once<'p, T: Deserialize<'p>, A: MapAccess<'p>>(
+    slot: &mut Option<T>,
+    name: &'static str,
+    map: &mut A,
+) -> Result<(), A::Error> {
+    match slot.replace(map.next_value()?) {
+        None => Ok(()),
+        Some(_) => Err(A::Error::duplicate_field(name)),
+    }
+}
 
 /// Deeper is nothing that Alertmanager sends, and more than a guest's parser may stand.
 const DEEPEST: usize = 64;
@@ -85,39 +121,34 @@ enum Status {
 
 /// Reads a payload.
 pub fn parse(bytes: &[u8]) -> Result<Group, Wrong> {
-    let payload: Payload =
-        serde_json::from_slice(bytes).map_err(|error| Wrong::Malformed(error.to_string()))?;
-    if payload.version != VERSION {
-        return Err(Wrong::Version(payload.version));
+    let malformed = |error: serde_json::Error| Wrong::Malformed(error.to_string());
+    let payload: Payload<'_> = serde_json::from_slice(bytes).map_err(malformed)?;
+    let missing = |name: &'static str| malformed(serde_json::Error::missing_field(name));
+    let version = payload.version.ok_or_else(|| missing("version"))?;
+    if version != VERSION {
+        return Err(Wrong::Version(version));
     }
-    if payload.truncated_alerts > 0 {
-        return Err(Wrong::Truncated(payload.truncated_alerts));
+    if let Some(left_out @ 1..) = payload.truncated_alerts {
+        return Err(Wrong::Truncated(left_out));
     }
-    if payload.alerts.is_empty() {
+    let alerts = payload.alerts.ok_or_else(|| missing("alerts"))?;
+    if alerts.is_empty() {
         return Err(Wrong::Malformed("it has no alert".into()));
     }
-    let events = payload.alerts.into_iter().enumerate().map(|(index, alert)| event(index, alert));
-    Ok(Group {
-        key: payload.group_key,
-        receiver: payload.receiver,
-        group_labels: payload.group_labels.into_iter().collect(),
-        common_labels: payload.common_labels.into_iter().collect(),
-        external_url: payload.external_url,
-        truncated: 0,
-        events: events.collect::<Result<_, _>>()?,
-        extra: extra(bytes)?,
-    })
-}
-
-/// The members that a later release added, as they stand there.
-fn extra(bytes: &[u8]) -> Result<String, Wrong> {
-    let malformed = |error: serde_json::Error| Wrong::Malformed(error.to_string());
-    let mut members: BTreeMap<String, &RawValue> = serde_json::from_slice(bytes).map_err(malformed)?;
-    members.retain(|name, _| !KNOWN.contains(&name.as_str()));
-    if let Some((name, _)) = members.iter().find(|(_, value)| depth(value.get()) > DEEPEST) {
+    if let Some((name, _)) = payload.extra.iter().find(|(_, value)| depth(value.get()) > DEEPEST) {
         return Err(Wrong::Malformed(format!("`{name}` is nested more than {DEEPEST} deep")));
     }
-    serde_json::to_string(&members).map_err(malformed)
+    let events = alerts.into_iter().enumerate().map(|(index, alert)| event(index, alert));
+    Ok(Group {
+        key: payload.group_key.ok_or_else(|| missing("groupKey"))?,
+        receiver: payload.receiver.unwrap_or_default(),
+        group_labels: payload.group_labels.unwrap_or_default().into_iter().collect(),
+        common_labels: payload.common_labels.unwrap_or_default().into_iter().collect(),
+        external_url: payload.external_url.unwrap_or_default(),
+        truncated: 0,
+        events: events.collect::<Result<_, _>>()?,
+        extra: serde_json::to_string(&payload.extra).map_err(malformed)?,
+    })
 }
 
 /// How deep a JSON text is nested.
@@ -165,6 +196,17 @@ mod tests {
     use serde_json::Value as Json;
 
     use super::*;
+
+    const KNOWN: [&str; 8] = [
+        "version",
+        "groupKey",
+        "truncatedAlerts",
+        "receiver",
+        "groupLabels",
+        "commonLabels",
+        "externalURL",
+        "alerts",
+    ];
 
     const PAYLOAD: &str = r#"{
         "receiver": "ops", "status": "firing", "version": "4", "groupKey": "{}:{alertname=\"Down\"}",

@@ -15,10 +15,15 @@ use super::limits::Guard;
 /// What a store holds.
 pub(super) struct State {
     pub(super) guard: Guard,
+    asked: Arc<Asked>,
+    /// Made when a guest first asks: most never do.
+    wasi: Option<Wasi>,
+}
+
+struct Wasi {
     context: WasiCtx,
     table: ResourceTable,
     printed: MemoryOutputPipe,
-    asked: Arc<Asked>,
 }
 
 /// What no plugin gets. Chance is not among it: runtimes seed their tables with it before
@@ -69,11 +74,10 @@ pub(super) const TIME: u8 = Denied::Time as u8;
 /// More than this of what a guest prints is nobody's reading.
 const PRINTED: usize = 64 << 10;
 
-impl State {
-    pub(super) fn new(guard: Guard) -> Self {
+impl Wasi {
+    fn new(asked: &Arc<Asked>) -> Self {
         let printed = MemoryOutputPipe::new(PRINTED);
         let numbers = || Deterministic::new(vec![0x6d, 0x6f, 0x6e, 0x70, 0x72, 0x6f, 0x76]);
-        let asked = Arc::new(Asked::default());
         let context = WasiCtxBuilder::new()
             .stdout(printed.clone())
             .stderr(printed.clone())
@@ -81,13 +85,19 @@ impl State {
             .insecure_random(numbers())
             .insecure_random_seed(0)
             .max_random_size(1 << 20)
-            .wall_clock(Still(Arc::clone(&asked)))
-            .monotonic_clock(Still(Arc::clone(&asked)))
+            .wall_clock(Still(Arc::clone(asked)))
+            .monotonic_clock(Still(Arc::clone(asked)))
             .allow_tcp(false)
             .allow_udp(false)
             .allow_ip_name_lookup(false)
             .build();
-        State { guard, context, table: ResourceTable::new(), printed, asked }
+        Wasi { context, table: ResourceTable::new(), printed }
+    }
+}
+
+impl State {
+    pub(super) fn new(guard: Guard) -> Self {
+        State { guard, asked: Arc::default(), wasi: None }
     }
 
     /// What was asked for in vain, to be handed to [`State::printed`] of later calls.
@@ -98,7 +108,8 @@ impl State {
     /// What the guest printed so far, and what to do instead of what it asked for. `own`: what
     /// its runtime asks for whatever is called, which is no word of the author's.
     pub(super) fn printed(&self, own: u8) -> String {
-        let mut text = String::from_utf8_lossy(&self.printed.contents()).into_owned();
+        let printed = self.wasi.as_ref().map(|wasi| wasi.printed.contents()).unwrap_or_default();
+        let mut text = String::from_utf8_lossy(&printed).into_owned();
         let asked = self.asked() & !own;
         for denied in Denied::ALL.into_iter().filter(|denied| asked & *denied as u8 != 0) {
             let end = if text.is_empty() || text.ends_with('\n') { "" } else { "\n" };
@@ -110,7 +121,8 @@ impl State {
 
 impl WasiView for State {
     fn ctx(&mut self) -> WasiCtxView<'_> {
-        WasiCtxView { ctx: &mut self.context, table: &mut self.table }
+        let Wasi { context, table, .. } = self.wasi.get_or_insert_with(|| Wasi::new(&self.asked));
+        WasiCtxView { ctx: context, table }
     }
 }
 
