@@ -303,7 +303,7 @@ impl Binary {
         let read = || -> std::io::Result<Self> {
             let mut file = File::open(path)?;
             let mut sum = Sha256::new();
-            let mut piece = vec![0; 16 << 10];
+            let mut piece = vec![0; 128 << 10];
             let mut size = 0;
             loop {
                 match file.read(&mut piece)? {

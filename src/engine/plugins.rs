@@ -38,14 +38,16 @@ pub fn files(project: &Project, profile: &Profile) -> anyhow::Result<Files> {
     let channels = profile.settings.channels.values();
     let delivering: BTreeSet<&String> =
         channels.filter_map(|channel| Some(&channel.plugin.as_ref()?.name)).collect();
-    for (name, plugin) in &profile.settings.plugins {
-        // A channel that is switched off costs nothing.
-        let delivers_only = |pin: &Pin| pin.worlds == [World::Channel];
-        if pins.plugins.get(&plugin.file).is_some_and(delivers_only) && !delivering.contains(name) {
-            continue;
-        }
+    // A channel that is switched off costs nothing.
+    let delivers_only = |pin: &Pin| pin.worlds == [World::Channel];
+    let used = |(name, plugin): &(&String, &settings::Plugin)| {
+        delivering.contains(name) || !pins.plugins.get(&plugin.file).is_some_and(delivers_only)
+    };
+    let used: Vec<(&String, &settings::Plugin)> = profile.settings.plugins.iter().filter(used).collect();
+    let opened = opened(project, &used.iter().map(|(_, plugin)| plugin.file.as_str()).collect::<Vec<_>>());
+    for ((name, plugin), file) in used.into_iter().zip(opened) {
         let place = Place::setting(Path::new(["plugins", name, "file"]));
-        let file = match project.binary(&plugin.file) {
+        let file = match file {
             Ok(file) => file,
             Err(why) => {
                 let note = "plugins are named relative to the project, in which monprov.lock lies";
@@ -74,6 +76,23 @@ pub fn files(project: &Project, profile: &Profile) -> anyhow::Result<Files> {
         }
     }
     Ok((files, findings))
+}
+
+/// Files in their order. To hash them is much of what plugins cost a build, so two do it.
+fn opened(project: &Project, files: &[&str]) -> Vec<Result<Binary, String>> {
+    let (left, right) = files.split_at(files.len() / 2);
+    let open = |files: &[&str]| files.iter().map(|file| project.binary(file)).collect::<Vec<_>>();
+    if left.is_empty() {
+        return open(right);
+    }
+    std::thread::scope(|scope| {
+        let other = std::thread::Builder::new().spawn_scoped(scope, || open(right));
+        let mut all = open(left);
+        // Without a thread, this one does it.
+        let opened = other.ok().and_then(|other| other.join().ok());
+        all.extend(opened.unwrap_or_else(|| open(right)));
+        all
+    })
 }
 
 /// The pins that a build relies on, by file.
