@@ -12,7 +12,8 @@ use tokio::sync::Semaphore;
 use super::Options;
 use super::budget::{Budget, Pause};
 use super::groups::Groups;
-use super::guests::{Guests, share};
+use super::guests::{Guests, Turns, share};
+use super::judged::Judged;
 use super::outcomes::Outcomes;
 use super::progress::Progress;
 use super::send::{Sender, Values};
@@ -45,7 +46,8 @@ pub(super) struct Channel {
     pub(super) deadline: Duration,
     pub(super) guests: Arc<Guests>,
     /// A call of the plugin takes a turn.
-    pub(super) turns: Semaphore,
+    pub(super) turns: Turns,
+    pub(super) judged: Judged,
     pub(super) lasting: Arc<Lasting>,
 }
 
@@ -186,12 +188,13 @@ fn channel(
     };
     Ok(Channel {
         name: name.to_owned(),
+        turns: guests.turns(&deliverer),
+        judged: Judged::default(),
         deliverer,
         sender,
         budget: wanted.budget,
         deadline: Duration::from_millis(wanted.deadline.0),
         guests: guests.clone(),
-        turns: Semaphore::new(guests.share),
         lasting,
     })
 }

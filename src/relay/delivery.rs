@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use super::budget::{retry_after, seconds};
 use super::config::Channel;
 use super::guests::NotCalled;
+use super::judged::Asked;
 use super::metrics::Metrics;
 use super::outcomes::Verdict;
 use super::progress::{Key, Mark, Marks, Told, key};
@@ -297,33 +298,40 @@ impl Work<'_> {
     }
 
     async fn judge(&mut self, request: &Request, response: Response) -> Passed {
-        let deliverer = self.channel.deliverer.clone();
-        let asked = retry_after(&response.headers, jiff::Timestamp::now());
-        let (key, status) = (request.key.clone(), response.status);
+        let retry_after = retry_after(&response.headers, jiff::Timestamp::now());
+        let status = response.status;
+        let asked = Asked::new(&request.key, &response);
+        if let Some(verdict) = self.channel.judged.get(&asked) {
+            return self.judged(verdict, status, retry_after);
+        }
+        let (deliverer, key) = (self.channel.deliverer.clone(), request.key.clone());
         let call = move || deliverer.judge(&key, &response);
-        let judged = self.channel.guests.call(&self.channel.turns, call).await;
-        let verdict = match judged {
+        match self.channel.guests.call(&self.channel.turns, call).await {
             Ok(Ok(Said { value, printed, .. })) => {
                 self.printed(&printed);
-                value
+                self.channel.judged.keep(asked, &value);
+                self.judged(value, status, retry_after)
             }
             // Nobody knows whether it was delivered. Where it is sent again at once, and it was,
             // it is told again and again.
             Ok(Err(failure)) => {
-                return self.never(Never::Plugin, format!("the plugin {failure} (of status {status})"));
+                self.never(Never::Plugin, format!("the plugin {failure} (of status {status})"))
             }
             Err(why) => {
                 self.later = Some(not_called(&why));
-                return Passed::Not;
+                Passed::Not
             }
-        };
+        }
+    }
+
+    fn judged(&mut self, verdict: channel::Verdict, status: u16, retry_after: Option<Duration>) -> Passed {
         match verdict {
             channel::Verdict::Delivered => {
                 locked(&self.channel.lasting.pause).worked();
                 Passed::Delivered
             }
             channel::Verdict::Retry(after) => {
-                let asked = after.and_then(seconds).or(asked);
+                let asked = after.and_then(seconds).or(retry_after);
                 self.later(Later::Service, format!("the service asks to come again (status {status})"), asked)
             }
             channel::Verdict::Rejected(why) => {

@@ -86,6 +86,10 @@ impl Reading {
 
     /// With one layer of escapes less; `None`: there is none.
     pub(super) fn decoded(&self) -> Option<Reading> {
+        // Most have none: that takes a look at each byte.
+        if !self.text.iter().any(|byte| matches!(byte, b'%' | b'\\' | b'&')) {
+            return None;
+        }
         let mut text = Vec::with_capacity(self.text.len());
         let mut origins = Vec::with_capacity(self.text.len());
         let (mut at, mut changed) = (0, false);

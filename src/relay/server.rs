@@ -23,10 +23,11 @@ use super::config::{Channel, Config};
 use super::delivery::{self, Attempt, Later, deliver};
 use super::metrics::Metrics;
 use super::outcomes::Outcome;
+use super::outliving::Outliving;
 use super::record::Recorder;
 use super::reload::Running;
 use super::tokens::Tokens;
-use super::{Options, locked, now};
+use super::{Options, guests, locked, now};
 use crate::plugin::channel::Group;
 use crate::plugin::payload;
 
@@ -51,7 +52,12 @@ struct Shared {
 
 /// Serves until SIGTERM or SIGINT, and finishes what is under way.
 pub fn run(options: Options) -> anyhow::Result<()> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        // Short calls of plugins are made on them, see `guests`.
+        .worker_threads(guests::share() + 1)
+        .thread_stack_size(guests::STACK)
+        .enable_all()
+        .build()?;
     let ended = runtime.block_on(serve(options));
     // A compiler that still runs is not waited for.
     runtime.shutdown_background();
@@ -319,7 +325,7 @@ async fn notify(State(shared): All, uri: Uri, headers: HeaderMap, body: Body) ->
     let (answer, answered) = oneshot::channel();
     drop(taken.bytes);
     // A client that goes away ends its connection, and nothing of the work.
-    tokio::spawn(work(shared, channel, group, answer, (taken.share, place)));
+    Outliving::new(work(shared, channel, group, answer, (taken.share, place))).await;
     answered.await.unwrap_or_else(|_| (StatusCode::SERVICE_UNAVAILABLE, "it was given up\n").into_response())
 }
 
