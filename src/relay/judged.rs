@@ -20,7 +20,13 @@ pub(super) struct Asked {
 impl Asked {
     pub(super) fn new(key: &str, response: &Response) -> Self {
         let Response { status, headers, body, cut } = response;
-        Asked { key: key.to_owned(), status: *status, headers: headers.clone(), body: body.clone(), cut: *cut }
+        Asked {
+            key: key.to_owned(),
+            status: *status,
+            headers: headers.clone(),
+            body: body.clone(),
+            cut: *cut,
+        }
     }
 
     fn size(&self) -> usize {

@@ -150,7 +150,8 @@ pub fn uri_component(text: &str) -> String {
 /// markdown or an attribute in HTML.
 pub(crate) fn web(url: &str) -> Option<String> {
     let plain = |byte: u8| match byte {
-        b'-' | b'.' | b'_' | b'~' | b':' | b'/' | b'?' | b'#' | b'@' | b'!' | b'$' | b'&' | b'+' | b',' | b';' => true,
+        b'-' | b'.' | b'_' | b'~' | b':' | b'/' | b'?' | b'#' | b'@' | b'!' | b'$' | b'&' | b'+' | b','
+        | b';' => true,
         b'=' | b'%' => true,
         _ => byte.is_ascii_alphanumeric(),
     };
