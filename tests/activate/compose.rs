@@ -365,8 +365,10 @@ fn killed_at_random_instants_it_is_settled_by_the_next() {
     switch(old);
     let whole = switch(new).as_micros() as u64;
 
-    let (mut at, mut cut_short) = (new, 0);
-    for round in 0..20 {
+    // About a third of them die while they change things. So many that chance decides nothing.
+    let (mut at, mut cut_short, mut round) = (new, 0, 0);
+    while round < 20 || cut_short < 3 {
+        assert!(round < 60, "{cut_short} of {round}");
         // Every fifth one makes a container anew.
         let to = if round % 5 == 4 {
             very
@@ -414,9 +416,9 @@ fn killed_at_random_instants_it_is_settled_by_the_next() {
         assert_eq!(stack.expression(), format!("prometheus_tsdb_head_series > {}", at.0), "{at_round}");
         assert_eq!(stack.services(), ["alertmanager", "opened", "prometheus", "reader"], "{at_round}");
         stack.monprov("status prod").succeeds();
+        round += 1;
     }
-    eprintln!("{cut_short} of 20 died while they changed things");
-    assert!(cut_short > 2, "{cut_short}");
+    eprintln!("{cut_short} of {round} died while they changed things");
     let all = stack.monprov("generations prod --json").succeeds().stdout;
     assert!(!all.contains("\"pending\""), "{all}");
     stack.monprov("verify").succeeds();
