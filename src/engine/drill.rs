@@ -90,7 +90,8 @@ pub fn hold(project: &Project, drill: &Drill<'_>, say: &mut dyn FnMut(&str, &str
 pub(super) fn is_possible(bundle: &Bundle) -> Result<(), Failure> {
     match by_operator(bundle) {
         true => Err(anyhow!(
-            "a drill of `{}` can't be followed: the Prometheus operator gives receivers names of its own;              `flavor = \"plain\"` can be drilled",
+            "a drill of `{}` can't be followed: the Prometheus operator gives receivers names of its own; \
+             `flavor = \"plain\"` can be drilled",
             bundle.manifest.profile
         )
         .into()),

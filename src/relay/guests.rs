@@ -110,12 +110,13 @@ impl Guests {
         call: impl FnOnce() -> Result<Said<T>, Failure> + Send + 'static,
     ) -> Result<Result<Said<T>, Failure>, NotCalled> {
         let _turn = turns.free.acquire().await.map_err(|_| NotCalled::Lost)?;
-        let called = match self.lent.try_acquire() {
-            Ok(_lent) if turns.trusted() => {
+        let lent = if turns.trusted() { self.lent.try_acquire().ok() } else { None };
+        let called = match lent {
+            Some(_lent) => {
                 let _running = Running::new(self.clock.clone());
                 call()
             }
-            _ => self.hand_over(call).await?,
+            None => self.hand_over(call).await?,
         };
         turns.note(&called);
         Ok(called)

@@ -4,6 +4,7 @@
 use super::{Host, ONE, Request, Source, TWO};
 use crate::support::daemon::Daemon;
 use crate::support::wait_for;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 const HOSTS: usize = 50;
@@ -47,8 +48,10 @@ fn fifty_hosts_follow_a_channel() {
     // A round is a tenth shorter at the least, and six of them begin within five.
     let rate = count as f64 / lasted;
     assert!(rate < 6.0 / 5.0 * HOSTS as f64 / EVERY / 0.9 + 0.1, "{rate} requests a second");
-    // They don't come together, also on a machine that was busy for a while.
-    assert!(most < HOSTS * 4 / 5, "{most} requests within a second");
+    // They don't come together: then three of four seconds would pass without one. A machine that
+    // stood still for a moment brings many at once, which is no fault of theirs.
+    let seconds: BTreeSet<u64> = idle.iter().map(|one| (one.time - idle[0].time) as u64).collect();
+    assert!(seconds.len() as f64 > lasted / 2.0, "requests in {} of {lasted:.1} seconds", seconds.len());
     eprintln!(
         "idle: {rate:.1} requests/s of {HOSTS} hosts each {EVERY} s, at most {most} within a second, {} bytes each",
         bytes / count as u64
