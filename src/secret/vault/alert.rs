@@ -19,11 +19,9 @@ use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, Error, Signa
 use super::server::within;
 use super::tls::Tls;
 
-/// How long a server may take to say it.
-const PATIENCE: Duration = Duration::from_secs(2);
-
 /// What a node says of TLS once the handshake is done; `None`: nothing, or it can't be asked.
-pub(super) fn of(tls: &Tls, node: &Url) -> Option<Error> {
+/// `patience`: how long it may take to connect, and to say it.
+pub(super) fn of(tls: &Tls, node: &Url, patience: Duration) -> Option<Error> {
     if node.scheme() != "https" || tls.proxy.is_some() {
         return None;
     }
@@ -32,9 +30,9 @@ pub(super) fn of(tls: &Tls, node: &Url) -> Option<Error> {
     let mut connection =
         ClientConnection::new(Arc::new(config(tls)?), ServerName::try_from(name).ok()?).ok()?;
     let address = (host, node.port_or_known_default()?).to_socket_addrs().ok()?.next()?;
-    let mut stream = TcpStream::connect_timeout(&address, PATIENCE).ok()?;
-    stream.set_read_timeout(Some(PATIENCE)).ok()?;
-    stream.set_write_timeout(Some(PATIENCE)).ok()?;
+    let mut stream = TcpStream::connect_timeout(&address, patience).ok()?;
+    stream.set_read_timeout(Some(patience)).ok()?;
+    stream.set_write_timeout(Some(patience)).ok()?;
     let ended = rustls::Stream::new(&mut connection, &mut stream).read(&mut [0]).err()?;
     within(&ended).cloned()
 }

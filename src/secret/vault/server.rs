@@ -199,8 +199,10 @@ impl Server {
     }
 
     async fn alert(&self) -> Option<Fault> {
+        const PATIENCE: Duration = Duration::from_secs(2);
         let (tls, address) = (self.config.tls.clone(), self.config.address.clone());
-        let asked = tokio::task::spawn_blocking(move || alert::of(&tls, &address));
+        let patience = self.left().min(PATIENCE);
+        let asked = tokio::task::spawn_blocking(move || alert::of(&tls, &address, patience));
         asked.await.ok()?.map(|error| Fault::Tls(Box::new(error)))
     }
 
