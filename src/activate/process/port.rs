@@ -52,6 +52,8 @@ mod tests {
         let who = taken(port).unwrap();
         assert!(who.ends_with(&format!("(process {})", std::process::id())), "{who}");
         drop(own);
-        assert_eq!(taken(port), None);
+        // What was free a moment ago may be the near end of somebody's connection now.
+        let free = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
+        assert!((0..10).any(|_| taken(free()).is_none()));
     }
 }
