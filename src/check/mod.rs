@@ -8,6 +8,7 @@ pub mod kubernetes;
 pub mod metrics;
 pub mod promql;
 pub mod relay;
+mod remembered;
 pub mod rules;
 pub mod services;
 pub mod swarm;
@@ -18,6 +19,13 @@ use crate::diagnostic::{Code, Finding};
 use crate::stack::Stack;
 
 use catalog::Catalogs;
+
+/// Reads what [`all`] will need of a stack of which little changes until then, so that it finds it
+/// read: for who has time on the same thread.
+pub fn prepare(stack: &Stack, catalogs: &Catalogs) {
+    rules::prepare(stack, &rules::sources(stack, catalogs));
+    alerting::alerts::prepare(stack);
+}
 
 /// Everything that is wrong with a stack.
 pub fn all(stack: &Stack, catalogs: &Catalogs) -> Vec<Finding> {

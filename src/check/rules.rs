@@ -17,6 +17,11 @@ use crate::stack::{AlertRule, Group, Rule, Source, Stack, Version};
 
 pub use super::promql::CODES;
 
+/// Reads the expressions of all rules, see [`prepare`](super::prepare).
+pub(super) fn prepare(stack: &Stack, sources: &Sources<'_>) {
+    stack.rules().for_each(|(_, rule)| drop(promql::parse(&rule.expr(), sources.dialect)));
+}
+
 /// Everything that is wrong with the stack's rules.
 pub fn check(stack: &Stack, sources: &Sources<'_>) -> Vec<Finding> {
     let mut checker = Checker { sources, findings: vec![] };

@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::check::promql::Dialect;
+use crate::check::remembered::Remembered;
 use promql_parser::label::{Labels as Names, MatchOp, Matchers};
 use promql_parser::parser::value::ValueType;
 use promql_parser::parser::{
@@ -31,6 +32,13 @@ impl Alert<'_> {
             Source::File { .. } => self.rule.source.place("alert"),
         }
     }
+}
+
+/// Reads the expressions that are asked for labels, see [`prepare`](crate::check::prepare).
+pub(in crate::check) fn prepare(stack: &Stack) {
+    let asked = asked(stack);
+    let rules = stack.rules().filter(|(_, rule)| rule.alert().is_some());
+    rules.for_each(|(group, rule)| drop(of_rule(group, rule, &asked)));
 }
 
 /// Every alert of the stack, in the order of the rules.
@@ -103,6 +111,13 @@ const DEEPEST: usize = 100;
 
 /// The labels of the samples that an expression yields.
 pub(super) fn of_expression(text: &str) -> Labels {
+    thread_local! {
+        static KNOWN: Remembered<String, Labels> = Remembered::default();
+    }
+    KNOWN.with(|known| known.get(text, || of_expression_anew(text)))
+}
+
+fn of_expression_anew(text: &str) -> Labels {
     // `promql-parser` panics at some of what our own reading refuses, such as `up[1e99]`.
     if crate::check::promql::parse(text, Dialect::NEWEST).is_err() {
         return open();

@@ -18,16 +18,18 @@ pub use scan::{Matcher, Selector, Spanned};
 pub use variables::{Positions, is_variable, without_variables};
 
 use std::ops::Range;
+use std::rc::Rc;
 
 use promql_parser::parser::{self, Expr};
 
 use super::metrics::Sources;
+use super::remembered::Remembered;
 use crate::diagnostic::{Code, Finding, Place, Severity};
 use crate::profile::units::Duration;
 use crate::stack::{ServiceKind, Stack, Version};
 
 /// What the Prometheus that runs an expression understands.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Dialect {
     pub version: Version,
     /// `--enable-feature=promql-experimental-functions`
@@ -129,7 +131,14 @@ impl Query {
 }
 
 /// Reads an expression; the error is the first thing that is wrong.
-pub fn parse(text: &str, dialect: Dialect) -> Result<Query, Fault> {
+pub fn parse(text: &str, dialect: Dialect) -> Result<Rc<Query>, Fault> {
+    thread_local! {
+        static READ: Remembered<(Dialect, String), Result<Rc<Query>, Fault>> = Remembered::default();
+    }
+    READ.with(|read| read.get(&(dialect, text.to_owned()), || read_anew(text, dialect).map(Rc::new)))
+}
+
+fn read_anew(text: &str, dialect: Dialect) -> Result<Query, Fault> {
     let scan = scan::scan(text, dialect)?;
     match parser::parse(&scan.shape) {
         Ok(tree) => Ok(Query { tree, scan }),
@@ -140,7 +149,7 @@ pub fn parse(text: &str, dialect: Dialect) -> Result<Query, Fault> {
 /// What an expression is found to be.
 #[derive(Debug)]
 pub struct Checked {
-    pub query: Option<Query>,
+    pub query: Option<Rc<Query>>,
     /// The labels that its result can have.
     pub labels: Labels,
     /// The longest interval at which its metrics are scraped, as far as is known.
