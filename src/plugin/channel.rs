@@ -2,6 +2,8 @@
 //!
 //! A plugin gives requests in pieces; nothing here joins them, so no secret comes near.
 
+use std::time::Duration;
+
 use super::abi::{self, channel};
 use super::call::{Answer, Failed};
 use super::component::{Code, Engines, Linked, link_code, pooled};
@@ -56,6 +58,15 @@ impl Deliverer {
             true => Ok(Deliverer { linked, settings }),
             false => Err(Failure::MissingExport(linked.abi.interface(World::Channel.name()))),
         }
+    }
+
+    /// The same with no more than so much fuel and time. What gives an answer gives the same one.
+    pub fn hurried(&self, fuel: u64, time: Duration) -> Self {
+        let mut linked = self.linked.clone();
+        let limits = &mut linked.limits;
+        (limits.fuel, limits.fuel_per_item) = (limits.fuel.min(fuel), 0);
+        limits.milliseconds = limits.milliseconds.min(u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
+        Deliverer { linked, settings: self.settings.clone() }
     }
 
     /// How large a thread's stack must be.

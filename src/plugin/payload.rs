@@ -37,8 +37,8 @@ struct Payload<'p> {
     group_key: Option<String>,
     truncated_alerts: Option<u64>,
     receiver: Option<String>,
-    group_labels: Option<BTreeMap<String, String>>,
-    common_labels: Option<BTreeMap<String, String>>,
+    group_labels: Option<Pairs>,
+    common_labels: Option<Pairs>,
     external_url: Option<String>,
     alerts: Option<Vec<Alert>>,
     /// The members that a later release added, as they stand there.
@@ -93,6 +93,38 @@ fn once<'p, T: Deserialize<'p>, A: MapAccess<'p>>(
     }
 }
 
+/// An object of texts, each name once and in order: as Alertmanager writes it, so that it need not
+/// be sorted.
+#[derive(Debug, Default)]
+struct Pairs(Vec<(String, String)>);
+
+impl<'p> Deserialize<'p> for Pairs {
+    fn deserialize<D: Deserializer<'p>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Texts;
+
+        impl<'p> Visitor<'p> for Texts {
+            type Value = Pairs;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object of texts")
+            }
+
+            fn visit_map<A: MapAccess<'p>>(self, mut map: A) -> Result<Pairs, A::Error> {
+                let mut pairs: Vec<(String, String)> = vec![];
+                while let Some(pair) = map.next_entry()? {
+                    pairs.push(pair);
+                }
+                if !pairs.is_sorted_by(|(one, _), (next, _)| one < next) {
+                    pairs = BTreeMap::from_iter(pairs).into_iter().collect();
+                }
+                Ok(Pairs(pairs))
+            }
+        }
+
+        deserializer.deserialize_map(Texts)
+    }
+}
+
 /// Deeper is nothing that Alertmanager sends, and more than a guest's parser may stand.
 const DEEPEST: usize = 64;
 
@@ -102,9 +134,9 @@ struct Alert {
     status: Status,
     fingerprint: String,
     #[serde(default)]
-    labels: BTreeMap<String, String>,
+    labels: Pairs,
     #[serde(default)]
-    annotations: BTreeMap<String, String>,
+    annotations: Pairs,
     starts_at: Timestamp,
     #[serde(default)]
     ends_at: Option<Timestamp>,
@@ -142,8 +174,8 @@ pub fn parse(bytes: &[u8]) -> Result<Group, Wrong> {
     Ok(Group {
         key: payload.group_key.ok_or_else(|| missing("groupKey"))?,
         receiver: payload.receiver.unwrap_or_default(),
-        group_labels: payload.group_labels.unwrap_or_default().into_iter().collect(),
-        common_labels: payload.common_labels.unwrap_or_default().into_iter().collect(),
+        group_labels: payload.group_labels.unwrap_or_default().0,
+        common_labels: payload.common_labels.unwrap_or_default().0,
         external_url: payload.external_url.unwrap_or_default(),
         truncated: 0,
         events: events.collect::<Result<_, _>>()?,
@@ -182,8 +214,8 @@ fn event(index: usize, alert: Alert) -> Result<Event, Wrong> {
     Ok(Event {
         firing: alert.status == Status::Firing,
         fingerprint: alert.fingerprint,
-        labels: alert.labels.into_iter().collect(),
-        annotations: alert.annotations.into_iter().collect(),
+        labels: alert.labels.0,
+        annotations: alert.annotations.0,
         starts_ms: alert.starts_at.as_millisecond() as f64,
         ends_ms: ended.map(|at| at.as_millisecond() as f64),
         link: alert.generator_url,
@@ -259,6 +291,14 @@ mod tests {
         assert_eq!(with("deadbee0", "?"), "alert 1: its fingerprint is no 16 hexadecimal digits");
         assert!(with("2026-01-02T03:04:05Z", "yesterday").starts_with("no payload of Alertmanager: "));
         assert!(parse(b"[[[[").unwrap_err().to_string().starts_with("no payload of Alertmanager: "));
+    }
+
+    #[test]
+    fn labels_are_in_order_and_the_last_of_a_name_counts() {
+        let labels = r#"{"b": "1", "a": "2", "b": "3"}"#;
+        let group = parse(PAYLOAD.replace(r#"{"alertname": "Down", "instance": "a"}"#, labels).as_bytes());
+        let pairs = [("a", "2"), ("b", "3")].map(|(name, value)| (name.to_owned(), value.to_owned()));
+        assert_eq!(group.unwrap().events[0].labels, pairs);
     }
 
     #[test]

@@ -39,13 +39,12 @@ pub(super) struct Config {
 #[derive(Debug)]
 pub(super) struct Channel {
     pub(super) name: String,
-    pub(super) deliverer: Arc<Deliverer>,
     pub(super) sender: Sender,
     pub(super) budget: Option<settings::Budget>,
     /// How long Alertmanager waits for an answer.
     pub(super) deadline: Duration,
     pub(super) guests: Arc<Guests>,
-    /// A call of the plugin takes a turn.
+    /// The plugin; a call of it takes a turn.
     pub(super) turns: Turns,
     pub(super) judged: Judged,
     pub(super) lasting: Arc<Lasting>,
@@ -188,9 +187,8 @@ fn channel(
     };
     Ok(Channel {
         name: name.to_owned(),
-        turns: guests.turns(&deliverer),
+        turns: Turns::new(deliverer),
         judged: Judged::default(),
-        deliverer,
         sender,
         budget: wanted.budget,
         deadline: Duration::from_millis(wanted.deadline.0),

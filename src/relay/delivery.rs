@@ -20,7 +20,7 @@ use super::outcomes::Verdict;
 use super::progress::{Key, Mark, Marks, Told, key};
 use super::send::{Reason, SendError};
 use super::{locked, now};
-use crate::plugin::channel::{self, Group, Request, Response, Said};
+use crate::plugin::channel::{self, Deliverer, Group, Request, Response, Said};
 use crate::plugin::{Failure, clean};
 
 /// What Alertmanager is told.
@@ -238,9 +238,8 @@ impl Work<'_> {
 
     /// Asks the plugin.
     async fn requests(&mut self, group: Group, told: &[Told]) -> Option<Vec<Request>> {
-        let deliverer = self.channel.deliverer.clone();
         let at = jiff::Timestamp::now().as_millisecond() as f64;
-        let call = move || deliverer.deliver(&group, at);
+        let call = move |plugin: &Deliverer| plugin.deliver(&group, at);
         match self.channel.guests.call(&self.channel.turns, call).await {
             Ok(Ok(Said { value, printed, .. })) => {
                 self.printed(&printed);
@@ -304,8 +303,8 @@ impl Work<'_> {
         if let Some(verdict) = self.channel.judged.get(&asked) {
             return self.judged(verdict, status, retry_after);
         }
-        let (deliverer, key) = (self.channel.deliverer.clone(), request.key.clone());
-        let call = move || deliverer.judge(&key, &response);
+        let key = request.key.clone();
+        let call = move |plugin: &Deliverer| plugin.judge(&key, &response);
         match self.channel.guests.call(&self.channel.turns, call).await {
             Ok(Ok(Said { value, printed, .. })) => {
                 self.printed(&printed);

@@ -3,55 +3,126 @@
 //! A name is looked up once a connection, all of its addresses must be allowed, and these are
 //! dialled: there is no second lookup that could answer something else.
 
+use std::error::Error;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
 
-use reqwest::Client;
-use reqwest::dns::{Addrs, Name, Resolve, Resolving};
-use reqwest::redirect::Policy;
+use axum::body::Bytes;
+use axum::http::Uri;
+use http_body_util::Full;
+use hyper_rustls::{ConfigBuilderExt as _, HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::{self, connect::HttpConnector, connect::dns::Name};
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use rustls::{ClientConfig, RootCertStore};
+use tower_service::Service;
 
 use super::endpoint::Endpoint;
 use super::send::{Reason, Wrong};
 use crate::stack::address;
 
 /// Services close what is idle for longer, and a request that meets it would fail.
-const IDLE: std::time::Duration = std::time::Duration::from_secs(4);
+const IDLE: Duration = Duration::from_secs(4);
+/// What is under way over a connection whose other end is gone ends after this.
+const SILENT: Duration = Duration::from_secs(30);
 
-/// A pool of connections.
-pub(super) fn client(endpoint: &Endpoint) -> Result<Client, Wrong> {
-    let mut builder = Client::builder()
-        .user_agent(concat!("monprov/", env!("CARGO_PKG_VERSION")))
+/// A pool of connections: hyper's own, since the relay needs nothing that is above it and would
+/// have to switch it off.
+pub(super) type Client = legacy::Client<Connect, Full<Bytes>>;
+
+/// `Clone` shares what is known of TLS, and no connection.
+#[derive(Debug, Clone)]
+pub(super) struct Connector(Connect);
+
+impl Connector {
+    pub(super) fn new(endpoint: &Endpoint) -> Result<Self, Wrong> {
+        let mut tcp = HttpConnector::new_with_resolver(Lookup { private: endpoint.private });
+        tcp.set_nodelay(true);
+        tcp.set_tcp_user_timeout(Some(SILENT));
+        // What is dialled is decided here, and TLS is a layer above.
+        tcp.enforce_http(false);
+        let builder = ClientConfig::builder();
+        let tls = match endpoint.is_tls() {
+            true => builder.try_with_platform_verifier().map_err(|error| {
+                Wrong(format!("TLS for the endpoint {} can't be set up: {error}", endpoint.shown()))
+            })?,
+            false => builder.with_root_certificates(RootCertStore::empty()),
+        };
+        let builder = HttpsConnectorBuilder::new().with_tls_config(tls.with_no_client_auth());
+        let connector = builder.https_or_http().enable_http1().wrap_connector(tcp);
         // To connect takes part of a request's time, so that we can tell which of the two failed.
-        .connect_timeout(endpoint.timeout / 2)
-        .dns_resolver(Lookup { private: endpoint.private })
-        .redirect(Policy::none())
-        .retry(reqwest::retry::never())
-        .no_proxy()
-        .referer(false)
-        .http1_only()
-        .pool_idle_timeout(IDLE);
-    if !endpoint.is_tls() {
-        builder = builder.tls_certs_only([]);
+        Ok(Connector(Connect { connector, within: endpoint.timeout / 2 }))
     }
-    builder.build().map_err(|error| {
-        Wrong(format!("TLS for the endpoint {} can't be set up: {}", endpoint.shown(), last(&error)))
-    })
+
+    pub(super) fn client(&self) -> Client {
+        legacy::Client::builder(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(IDLE)
+            .build(self.0.clone())
+    }
 }
 
-struct Lookup {
+type Boxed = Box<dyn Error + Send + Sync>;
+type Stream = <HttpsConnector<HttpConnector<Lookup>> as Service<Uri>>::Response;
+
+/// Connects within a time, TLS and all.
+#[derive(Debug, Clone)]
+pub(super) struct Connect {
+    connector: HttpsConnector<HttpConnector<Lookup>>,
+    within: Duration,
+}
+
+impl Service<Uri> for Connect {
+    type Response = Stream;
+    type Error = Boxed;
+    type Future = Pin<Box<dyn Future<Output = Result<Stream, Boxed>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Boxed>> {
+        self.connector.poll_ready(context)
+    }
+
+    fn call(&mut self, to: Uri) -> Self::Future {
+        let (connecting, within) = (self.connector.call(to), self.within);
+        Box::pin(async move { tokio::time::timeout(within, connecting).await.unwrap_or(Err(Box::new(Late))) })
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Lookup {
     private: bool,
 }
 
-impl Resolve for Lookup {
-    fn resolve(&self, name: Name) -> Resolving {
+impl Service<Name> for Lookup {
+    type Response = std::vec::IntoIter<SocketAddr>;
+    type Error = Boxed;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Boxed>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Boxed>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, name: Name) -> Self::Future {
         let private = self.private;
         Box::pin(async move {
-            let found: Vec<SocketAddr> = tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
-            Ok(Box::new(allowed(found, private)?.into_iter()) as Addrs)
+            let found = tokio::net::lookup_host((name.as_str(), 0)).await.map_err(Unknown)?;
+            Ok(allowed(found.collect(), private)?.into_iter())
         })
     }
 }
+
+/// It took too long to connect.
+#[derive(Debug, thiserror::Error)]
+#[error("not connected in time")]
+struct Late;
+
+/// A name has no address.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Unknown(io::Error);
 
 /// All or none: whoever answers for a name could else have us dial both.
 fn allowed(found: Vec<SocketAddr>, private: bool) -> Result<Vec<SocketAddr>, NotPublic> {
@@ -69,7 +140,7 @@ struct NotPublic {
     kind: &'static str,
 }
 
-impl std::error::Error for NotPublic {}
+impl Error for NotPublic {}
 
 impl fmt::Display for NotPublic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -78,22 +149,19 @@ impl fmt::Display for NotPublic {
     }
 }
 
-/// What a request died of. The client's own message holds the URL, so none of it is taken.
-pub(super) fn fault(endpoint: &Endpoint, error: &reqwest::Error) -> (Reason, String) {
+/// What a request died of. The client's own message may hold parts of it, so none is taken.
+pub(super) fn fault(endpoint: &Endpoint, error: &(dyn Error + 'static)) -> (Reason, String) {
     let kind = find::<io::Error>(error).map(innermost);
+    let connecting = find::<legacy::Error>(error).is_some_and(legacy::Error::is_connect);
     let (reason, what) = if let Some(special) = find::<NotPublic>(error) {
         (Reason::Address, special.to_string())
     } else if let Some(tls) = tls(error) {
         (Reason::Tls, format!("TLS fails: {tls}"))
-    } else if error.is_timeout() {
-        let (what, limit) = match error.is_connect() {
-            true => ("can't be connected to", endpoint.timeout / 2),
-            false => ("does not answer", endpoint.timeout),
-        };
-        (Reason::Timeout, format!("{what} within {} s", limit.as_secs_f64()))
-    } else if error.is_dns() {
-        (Reason::Resolve, format!("its name can't be looked up: {}", last(error)))
-    } else if error.is_connect() {
+    } else if find::<Late>(error).is_some() {
+        (Reason::Timeout, format!("can't be connected to within {} s", (endpoint.timeout / 2).as_secs_f64()))
+    } else if let Some(unknown) = find::<Unknown>(error) {
+        (Reason::Resolve, format!("its name can't be looked up: {unknown}"))
+    } else if connecting {
         match kind {
             Some(io::ErrorKind::UnexpectedEof) if endpoint.is_tls() => {
                 (Reason::Tls, "TLS fails: the connection ends before it is set up".to_owned())
@@ -107,7 +175,7 @@ pub(super) fn fault(endpoint: &Endpoint, error: &reqwest::Error) -> (Reason, Str
     (reason, format!("the endpoint {} {what}", endpoint.shown()))
 }
 
-fn tls(error: &reqwest::Error) -> Option<&rustls::Error> {
+fn tls<'e>(error: &'e (dyn Error + 'static)) -> Option<&'e rustls::Error> {
     chain(error).find_map(|error| error.downcast_ref::<io::Error>().and_then(within).or(error.downcast_ref()))
 }
 
@@ -122,16 +190,16 @@ fn innermost(error: &io::Error) -> io::ErrorKind {
     inner.map_or(error.kind(), innermost)
 }
 
-fn find<T: std::error::Error + 'static>(error: &reqwest::Error) -> Option<&T> {
+fn find<'e, T: Error + 'static>(error: &'e (dyn Error + 'static)) -> Option<&'e T> {
     chain(error).find_map(|error| error.downcast_ref())
 }
 
-fn chain(error: &dyn std::error::Error) -> impl Iterator<Item = &(dyn std::error::Error + 'static)> {
-    std::iter::successors(error.source(), |error| error.source())
+fn chain<'e>(error: &'e (dyn Error + 'static)) -> impl Iterator<Item = &'e (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |error: &&'e (dyn Error + 'static)| (*error).source())
 }
 
 /// The cause that a person can act on stands last.
-fn last(error: &reqwest::Error) -> String {
+fn last(error: &(dyn Error + 'static)) -> String {
     chain(error).last().map(ToString::to_string).unwrap_or_default()
 }
 

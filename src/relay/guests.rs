@@ -1,8 +1,9 @@
 //! Where plugins run: a call blocks, and needs a stack of its own size.
 //!
 //! On threads of their own, unless a channel's calls have all been short of late. Then one takes
-//! less time than to hand it over and back, and runs where it is asked for, on a thread of the
-//! server, which has one more of these than may be lent.
+//! less time than to hand it over and back, and is made where it is asked for, on a thread that
+//! serves connections. There it gets little fuel: one that needs more is made once more, on a
+//! thread of its own. Calls are pure, so nobody sees that.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
@@ -26,32 +27,35 @@ const QUEUE: usize = 1024;
 pub(super) struct Guests {
     queue: SyncSender<Job>,
     clock: Arc<Clock>,
-    /// Threads of the server that may be lent now.
-    lent: Semaphore,
-    /// See [`share`]: other channels always find a thread.
-    share: usize,
 }
 
-/// The calls of one channel.
+/// The plugin of one channel, and its calls.
 #[derive(Debug)]
 pub(super) struct Turns {
     free: Semaphore,
     /// Short calls since the last one that was not.
     short: AtomicU32,
-    /// A thread of the server has the stack for them.
-    fits: bool,
+    plugin: Arc<Deliverer>,
+    /// For short calls, where a thread that serves connections has the stack for them.
+    hurried: Option<Deliverer>,
 }
 
 /// Fuel of a call that is short: about a millisecond.
 const SHORT: u64 = 5_000_000;
 /// So many short calls one after the other let the next one expected to be.
 const TRUSTED: u32 = 100;
-/// The stack of a thread of the server.
+/// The stack of a thread that serves connections.
 pub(super) const STACK: usize = 4 << 20;
 
 impl Turns {
-    fn trusted(&self) -> bool {
-        self.fits && self.short.load(Ordering::Relaxed) >= TRUSTED
+    pub(super) fn new(plugin: Arc<Deliverer>) -> Self {
+        let hurried = (plugin.stack() <= STACK).then(|| plugin.hurried(SHORT, TICK));
+        // Other channels always find a thread.
+        Turns { free: Semaphore::new(share()), short: AtomicU32::new(0), plugin, hurried }
+    }
+
+    fn trusted(&self) -> Option<&Deliverer> {
+        self.hurried.as_ref().filter(|_| self.short.load(Ordering::Relaxed) >= TRUSTED)
     }
 
     fn note<T>(&self, called: &Result<Said<T>, Failure>) {
@@ -94,30 +98,25 @@ impl Guests {
             let clock = clock.clone();
             thread("epoch".into(), MINIMUM, move || clock.run(&deliverers))?;
         }
-        Ok(Guests { queue, clock, lent: Semaphore::new(share), share })
-    }
-
-    /// For a channel.
-    pub(super) fn turns(&self, deliverer: &Deliverer) -> Turns {
-        let fits = deliverer.stack() <= STACK;
-        Turns { free: Semaphore::new(self.share), short: AtomicU32::new(0), fits }
+        Ok(Guests { queue, clock })
     }
 
     /// Calls a guest. `turns`: of its channel.
     pub(super) async fn call<T: Send + 'static>(
         &self,
         turns: &Turns,
-        call: impl FnOnce() -> Result<Said<T>, Failure> + Send + 'static,
+        call: impl Fn(&Deliverer) -> Result<Said<T>, Failure> + Send + 'static,
     ) -> Result<Result<Said<T>, Failure>, NotCalled> {
         let _turn = turns.free.acquire().await.map_err(|_| NotCalled::Lost)?;
-        let lent = if turns.trusted() { self.lent.try_acquire().ok() } else { None };
-        let called = match lent {
-            Some(_lent) => {
-                let _running = Running::new(self.clock.clone());
-                call()
+        if let Some(hurried) = turns.trusted() {
+            let _running = Running::new(self.clock.clone());
+            match call(hurried) {
+                Err(Failure::Fuel(_) | Failure::Time(_)) => {}
+                called => return Ok(called),
             }
-            None => self.hand_over(call).await?,
-        };
+        }
+        let plugin = turns.plugin.clone();
+        let called = self.hand_over(move || call(&plugin)).await?;
         turns.note(&called);
         Ok(called)
     }
@@ -174,6 +173,8 @@ struct Clock {
 #[derive(Debug, Default)]
 struct State {
     running: usize,
+    /// The clock waits for a call: only then is it worth waking.
+    waiting: bool,
     ended: bool,
 }
 
@@ -188,7 +189,9 @@ impl Clock {
         // What is still queued at the end runs, and is ticked for.
         while !state.ended || state.running > 0 {
             if state.running == 0 {
+                state.waiting = true;
                 state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+                state.waiting = false;
                 continue;
             }
             state = self.tick(state, deliverers);
@@ -215,7 +218,7 @@ impl Running {
         {
             let mut state = locked(&clock.state);
             state.running += 1;
-            if state.running == 1 {
+            if std::mem::take(&mut state.waiting) {
                 clock.changed.notify_one();
             }
         }

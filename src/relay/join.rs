@@ -5,13 +5,11 @@
 
 use std::collections::BTreeMap;
 
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 use base64::Engine as _;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use reqwest::Method;
-use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use sha2::Sha256;
-use url::Url;
 use zeroize::Zeroizing;
 
 use super::endpoint::{Endpoint, MAX_PATH_QUERY};
@@ -61,7 +59,7 @@ type Text = Zeroizing<String>;
 pub(super) struct Joined<'a> {
     pub(super) endpoint: &'a Endpoint,
     pub(super) method: Method,
-    pub(super) url: Url,
+    pub(super) uri: Uri,
     pub(super) headers: HeaderMap,
     pub(super) body: Zeroizing<Vec<u8>>,
     /// What must not come back beside the secrets: MACs, as bytes and as they were sent.
@@ -85,14 +83,14 @@ pub(super) fn join<'a>(
     };
     let method = method(&request.method)?;
     let mut joiner = Joiner { endpoint, grants, values, macs: vec![] };
-    let url = joiner.url(&request.path_query)?;
+    let uri = joiner.uri(&request.path_query)?;
     let headers = joiner.headers(&request.headers)?;
     let mut body = Zeroizing::new(String::new());
     for piece in &request.body {
         joiner.append(&mut body, piece, Place::Body, MAX_BODY)?;
     }
     let body = Zeroizing::new(std::mem::take(&mut *body).into_bytes());
-    Ok(Joined { endpoint, method, url, headers, body, macs: joiner.macs })
+    Ok(Joined { endpoint, method, uri, headers, body, macs: joiner.macs })
 }
 
 fn method(name: &str) -> Result<Method, String> {
@@ -110,7 +108,7 @@ struct Joiner<'a> {
 }
 
 impl Joiner<'_> {
-    fn url(&mut self, pieces: &[Piece]) -> Result<Url, String> {
+    fn uri(&mut self, pieces: &[Piece]) -> Result<Uri, String> {
         let mut joined = Zeroizing::new(String::new());
         let mut place = Place::Path;
         for piece in pieces {
@@ -133,6 +131,7 @@ impl Joiner<'_> {
         }
         self.endpoint
             .at(&joined)
+            .and_then(|url| Uri::try_from(url).map_err(|_| "is no URI".to_owned()))
             .map_err(|what| format!("a request to the endpoint `{}` {what}", self.endpoint.name))
     }
 
@@ -371,7 +370,7 @@ mod tests {
             (name.to_string(), String::from_utf8(value.as_bytes().to_vec()).unwrap())
         };
         let body = String::from_utf8(joined.body.to_vec()).unwrap();
-        Ok((joined.url.to_string(), joined.headers.iter().map(header).collect(), body))
+        Ok((joined.uri.to_string(), joined.headers.iter().map(header).collect(), body))
     }
 
     fn request() -> Request {

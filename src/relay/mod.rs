@@ -8,6 +8,7 @@
 //! | file | what |
 //! | --- | --- |
 //! | `server` | connections, paths, answers |
+//! | `lanes` | the threads that serve connections |
 //! | `delivery` | one group through one channel |
 //! | `groups` | one attempt at a time for a group |
 //! | `progress` | what of a group is delivered already |
@@ -34,6 +35,7 @@ mod groups;
 mod guests;
 mod join;
 mod judged;
+mod lanes;
 mod metrics;
 mod outcomes;
 mod outliving;

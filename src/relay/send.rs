@@ -4,13 +4,17 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use axum::body::Bytes;
-use reqwest::Client;
-use reqwest::header::{CONTENT_ENCODING, HeaderMap, HeaderName};
+use axum::http::header::{ACCEPT, CONTENT_ENCODING, USER_AGENT};
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
 
+use super::dial::{self, Client, Connector};
 use super::endpoint::Endpoint;
+use super::join;
+use super::lanes::{self, lane};
 use super::redact::{Hidden, redact};
 pub(super) use super::values::Values;
-use super::{dial, join};
 use crate::plugin::channel::{Request, Response};
 use crate::render::relay::{self, Grant};
 
@@ -72,8 +76,8 @@ impl Reason {
 #[derive(Debug)]
 pub(super) struct Sender {
     endpoints: BTreeMap<String, Endpoint>,
-    /// One an endpoint: each has time-outs and a lookup of its own.
-    clients: BTreeMap<String, Client>,
+    /// One an endpoint, which has time-outs and a lookup of its own, and lane.
+    clients: BTreeMap<String, Vec<Client>>,
     grants: BTreeMap<String, Grant>,
     values: Values,
 }
@@ -84,7 +88,8 @@ impl Sender {
         let (mut endpoints, mut clients) = (BTreeMap::new(), BTreeMap::new());
         for (name, config) in &channel.endpoints {
             let endpoint = Endpoint::new(name, config)?;
-            clients.insert(name.clone(), dial::client(&endpoint)?);
+            let connector = Connector::new(&endpoint)?;
+            clients.insert(name.clone(), (0..lanes::count()).map(|_| connector.client()).collect());
             endpoints.insert(name.clone(), endpoint);
         }
         Ok(Sender { endpoints, clients, grants: channel.grants.clone(), values })
@@ -95,23 +100,29 @@ impl Sender {
         let joined =
             join::join(request, &self.endpoints, &self.grants, &self.values).map_err(SendError::Refused)?;
         let endpoint = joined.endpoint;
-        let Some(client) = self.clients.get(&endpoint.name) else {
+        let Some(client) = self.clients.get(&endpoint.name).and_then(|all| all.get(lane())) else {
             return Err(SendError::Refused(format!("the endpoint `{}` has no connections", endpoint.name)));
         };
         let macs = Hidden::new(joined.macs);
         let hidden = [self.values.hidden(), &macs];
-        let body = Bytes::from_owner(joined.body);
-        let sent = client.request(joined.method, joined.url).headers(joined.headers).body(body);
-        let failed = |error: reqwest::Error| {
-            let (reason, text) = dial::fault(endpoint, &error);
+        let mut sent = hyper::Request::new(Full::new(Bytes::from_owner(joined.body)));
+        *sent.method_mut() = joined.method;
+        *sent.uri_mut() = joined.uri;
+        *sent.headers_mut() = joined.headers;
+        let own = HeaderValue::from_static;
+        sent.headers_mut().entry(ACCEPT).or_insert_with(|| own("*/*"));
+        sent.headers_mut()
+            .entry(USER_AGENT)
+            .or_insert_with(|| own(concat!("monprov/", env!("CARGO_PKG_VERSION"))));
+        let failed = |error: &(dyn std::error::Error + 'static)| {
+            let (reason, text) = dial::fault(endpoint, error);
             SendError::Failed { reason, text: text_without(&hidden, &text) }
         };
         let answer = async {
-            let response = sent.send().await.map_err(failed)?;
-            let status = response.status().as_u16();
-            let headers = headers(&hidden, response.headers());
-            let (body, cut) = body_of(&hidden, response).await.map_err(failed)?;
-            Ok(Response { status, headers, body, cut })
+            let (head, body) = client.request(sent).await.map_err(|error| failed(&error))?.into_parts();
+            let headers = headers(&hidden, &head.headers);
+            let (body, cut) = body_of(&hidden, &head.headers, body).await.map_err(|error| failed(&error))?;
+            Ok(Response { status: head.status.as_u16(), headers, body, cut })
         };
         let own = tokio::time::Instant::now() + endpoint.timeout;
         let end = own.min(deadline.into());
@@ -165,9 +176,10 @@ fn headers(hidden: &[&Hidden], all: &HeaderMap) -> Vec<(String, String)> {
 /// The beginning of the body without secrets, and whether there was more.
 async fn body_of(
     hidden: &[&Hidden],
-    mut response: reqwest::Response,
-) -> Result<(Vec<u8>, bool), reqwest::Error> {
-    let encoded = response.headers().get_all(CONTENT_ENCODING);
+    headers: &HeaderMap,
+    mut answer: Incoming,
+) -> Result<(Vec<u8>, bool), hyper::Error> {
+    let encoded = headers.get_all(CONTENT_ENCODING);
     if encoded.iter().any(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity")) {
         // Nobody asked for it, and what can't be read can't be redacted.
         return Ok((vec![], true));
@@ -177,8 +189,10 @@ async fn body_of(
     let most = MAX_BODY + reach;
     let mut body = Vec::new();
     while body.len() < most {
-        let Some(chunk) = response.chunk().await? else { break };
-        body.extend_from_slice(&chunk);
+        let Some(frame) = answer.frame().await else { break };
+        if let Ok(chunk) = frame?.into_data() {
+            body.extend_from_slice(&chunk);
+        }
     }
     let more = body.len() > MAX_BODY;
     Ok(match redact(hidden, &body, MAX_BODY) {

@@ -5,8 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use axum::Router;
-use axum::body::Body;
-use axum::extract::State;
+use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
@@ -16,18 +15,19 @@ use hyper_util::service::TowerToHyperService;
 use serde_json::json;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 
 use super::body::Memory;
 use super::config::{Channel, Config};
 use super::delivery::{self, Attempt, Later, deliver};
+use super::lanes::Lanes;
 use super::metrics::Metrics;
 use super::outcomes::Outcome;
 use super::outliving::Outliving;
 use super::record::Recorder;
 use super::reload::Running;
 use super::tokens::Tokens;
-use super::{Options, guests, locked, now};
+use super::{Options, locked, now};
 use crate::plugin::channel::Group;
 use crate::plugin::payload;
 
@@ -52,12 +52,7 @@ struct Shared {
 
 /// Serves until SIGTERM or SIGINT, and finishes what is under way.
 pub fn run(options: Options) -> anyhow::Result<()> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        // Short calls of plugins are made on them, see `guests`.
-        .worker_threads(guests::share() + 1)
-        .thread_stack_size(guests::STACK)
-        .enable_all()
-        .build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let ended = runtime.block_on(serve(options));
     // A compiler that still runs is not waited for.
     runtime.shutdown_background();
@@ -79,7 +74,8 @@ async fn serve(options: Options) -> anyhow::Result<()> {
         work,
     });
     let (stop, stopping) = watch::channel(());
-    let accepting = tokio::spawn(accept(listener, shared.clone(), connections, stopping));
+    let lanes = lanes(shared.clone(), stopping)?;
+    let accepting = tokio::spawn(accept(listener, lanes, connections));
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut hangup = signal(SignalKind::hangup())?;
@@ -139,21 +135,30 @@ async fn load(shared: Arc<Shared>) -> anyhow::Result<()> {
     loaded.await?
 }
 
-async fn accept(listener: TcpListener, shared: Arc<Shared>, most: usize, stopping: watch::Receiver<()>) {
-    let room = Arc::new(Semaphore::new(most));
+/// A connection with its place among those that may be open.
+type Accepted = (std::net::TcpStream, OwnedSemaphorePermit);
+
+fn lanes(shared: Arc<Shared>, stopping: watch::Receiver<()>) -> anyhow::Result<Lanes<Accepted>> {
     let router = router(shared.clone());
+    Lanes::start(move |(stream, place): Accepted| {
+        let (router, stopping, shared) = (router.clone(), stopping.clone(), shared.clone());
+        async move {
+            shared.metrics.connections.inc();
+            if let Ok(stream) = TcpStream::from_std(stream) {
+                connection(stream, router, stopping).await;
+            }
+            shared.metrics.connections.dec();
+            drop(place);
+        }
+    })
+}
+
+async fn accept(listener: TcpListener, lanes: Lanes<Accepted>, most: usize) {
+    let room = Arc::new(Semaphore::new(most));
     loop {
         let Ok(place) = room.clone().acquire_owned().await else { return };
-        match listener.accept().await {
-            Ok((stream, _)) => {
-                let (router, stopping, shared) = (router.clone(), stopping.clone(), shared.clone());
-                tokio::spawn(async move {
-                    shared.metrics.connections.inc();
-                    connection(stream, router, stopping).await;
-                    shared.metrics.connections.dec();
-                    drop(place);
-                });
-            }
+        match listener.accept().await.and_then(|(stream, _)| stream.into_std()) {
+            Ok(stream) => lanes.hand_over((stream, place)),
             // Too many open files: some will be closed.
             Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
         }
@@ -296,14 +301,14 @@ async fn deliveries(State(shared): All, uri: Uri, headers: HeaderMap) -> Respons
 }
 
 /// Takes a payload of Alertmanager.
-async fn notify(State(shared): All, uri: Uri, headers: HeaderMap, body: Body) -> Response {
-    let name = uri.path().trim_start_matches('/');
-    let channel = |config: &Config| config.channels.get(name).cloned();
+async fn notify(State(shared): All, request: Request) -> Response {
+    let (head, body) = request.into_parts();
+    let (name, headers) = (head.uri.path().trim_start_matches('/'), head.headers);
     let config = match allowed(&shared, &headers, |config| Some(&config.channels.get(name)?.lasting.tokens)) {
         Ok(config) => config,
         Err(response) => return *response,
     };
-    let Some(channel) = channel(&config) else { return starting() };
+    let Some(channel) = config.channels.get(name).cloned() else { return starting() };
     let refuse = |status: StatusCode, text: &str| {
         shared.metrics.refused(status.as_u16());
         (status, format!("{text}\n")).into_response()

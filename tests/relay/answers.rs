@@ -230,6 +230,21 @@ fn a_plugin_that_loops_is_ended_and_keeps_nobody_from_being_served() {
     }
 }
 
+/// Short calls are made where connections are served, with little fuel.
+#[test]
+fn a_call_that_is_long_after_many_short_ones_has_all_its_fuel() {
+    let sink = Sink::start();
+    let site = Site::of(channel(sink.address(), 998));
+    let relay = site.start();
+    for number in 0..150 {
+        assert_eq!(relay.notify(&payload(&format!("short-{number}"), &[(1, true)])).0, 200);
+    }
+    for number in 0..3 {
+        assert_eq!(relay.notify(&payload(&format!("long-{number}"), &[(1, true), (2, true)])).0, 200);
+        assert_eq!(relay.notify(&payload(&format!("again-{number}"), &[(1, true)])).0, 200);
+    }
+}
+
 #[test]
 fn its_catalogue_has_its_metrics() {
     let sink = Sink::start();
