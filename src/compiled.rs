@@ -74,8 +74,7 @@ pub(crate) struct Shelf {
 
 impl Shelf {
     pub(crate) fn open(state: &Path) -> anyhow::Result<Self> {
-        let mut engines = Engines::default();
-        Ok(Shelf { folder: private_folder(state)?, version: version(&mut engines)?, engines })
+        Ok(Shelf { folder: private_folder(state)?, version: version(), engines: Engines::default() })
     }
 
     /// The code of plugins, in their order: kept, or made and kept. An error of the whole is
@@ -130,10 +129,8 @@ impl Shelf {
 }
 
 /// What everything but the file that decides about code is called in names of code.
-fn version(engines: &mut Engines) -> anyhow::Result<String> {
-    let version =
-        component::code_version(engines).map_err(|failure| anyhow::anyhow!("the compiler {failure}"))?;
-    Ok(sha256(version.as_bytes()).chars().take(16).collect())
+fn version() -> String {
+    sha256(component::code_version().as_bytes()).chars().take(16).collect()
 }
 
 fn stem(file: &str, version: &str) -> String {
@@ -147,7 +144,10 @@ fn compile_all<'p>(folder: &Path, jobs: &[(&'p Path, &Binary)]) -> anyhow::Resul
     let work = || {
         let mut made = vec![];
         while let Some((path, file)) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) {
-            let code = compile(&file.bytes()?)?;
+            let code = match file.bytes() {
+                Ok(bytes) => compile(&bytes)?,
+                Err(why) => Err(Failure::NotCompiled(why.to_string())),
+            };
             if let Ok(code) = &code {
                 keep(folder, path, code)?;
             }
@@ -197,7 +197,7 @@ pub(crate) fn collect(state: &Path, files: &BTreeSet<&str>, dry_run: bool) -> an
     let needed: BTreeSet<String> = match files.is_empty() {
         true => BTreeSet::new(),
         false => {
-            let version = version(&mut Engines::default())?;
+            let version = version();
             files.iter().map(|file| stem(file, &version)).collect()
         }
     };

@@ -184,12 +184,17 @@ fn evaluate_with(
     taken: &Taken,
 ) -> Result<Evaluation, Failure> {
     let Loaded { profile, files, catalogs, observed, plugins: plugin_files, mut report } = loaded;
-    let read = || (resolve::resolve(&profile, &files), Catalogs::with_files(catalogs));
-    let state = project.state.as_path();
-    let load = || Plugins::load(state, &profile, &plugin_files, taken);
-    let (read, plugins) = plugins::beside(&profile, load, read)?;
-    let (plugins, findings) = plugins?;
-    let ((mut stack, resolving), (catalogs, reading)) = read;
+    let read = || {
+        let (stack, resolving) = resolve::resolve(&profile, &files);
+        let (catalogs, reading) = Catalogs::with_files(catalogs);
+        if !plugin_files.is_empty() {
+            // While plugins are taken in there is time, and most of it they don't change.
+            check::prepare(&stack, &catalogs);
+        }
+        (stack, resolving, catalogs, reading)
+    };
+    let (plugins, findings, read) = Plugins::load(project, &profile, &plugin_files, taken, read)?;
+    let (mut stack, resolving, catalogs, reading) = read;
     report.findings.extend(resolving.into_iter().chain(findings).chain(reading));
     if has_errors(&report.findings) {
         // What is missing here would only echo in the checks.
@@ -324,7 +329,9 @@ fn make<H>(
     let loaded = load()?;
     let mut inputs = Inputs::of(project, &loaded, options);
     // Layers may have changed in what is none of this site's.
-    if let Some(known) = known.filter(|known| known.key == inputs.key) {
+    if let Some(known) = known.filter(|known| known.key == inputs.key)
+        && plugins::prove(project, &loaded.profile, &loaded.plugins)?.is_empty()
+    {
         inputs.secrets = known.secrets;
         if let Some(made) = remembered(&inputs)? {
             store.note_put(&note, &inputs)?;

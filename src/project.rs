@@ -1,18 +1,16 @@
 //! Where a project lies, and reading its files. Everything stays within the project's folder.
 #![expect(clippy::disallowed_methods, reason = "this is where profiles are read from disk")]
 
-use std::borrow::{Borrow, Cow};
+mod binary;
+
+use std::borrow::Borrow;
 use std::collections::HashMap;
-use std::fs::File;
 use std::hash::Hash;
-use std::io::Read as _;
-use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use sha2::{Digest, Sha256};
+pub use binary::Binary;
 
-use crate::bundle::listing::hex;
 use crate::bundle::manifest::sha256;
 use crate::diagnostic::{Finding, Path as Setting, Place};
 use crate::profile::Profile;
@@ -172,15 +170,16 @@ impl Project {
             .and_then(|(name, real)| read_bytes(&real, LARGEST_BINARY).map_err(|why| format!("{name} {why}")))
     }
 
-    /// The same where most often only its digest matters.
-    pub fn binary(&self, name: &str) -> Result<Binary, String> {
-        Once::get(&self.once, |once| &once.binaries, name, || self.binary_now(name))
+    /// The same where most often only its digest matters. `sha256`: the one that it should have.
+    pub fn binary(&self, name: &str, sha256: &str) -> Result<Binary, String> {
+        let open = |path: &Path| Binary::claimed(path, sha256.to_owned());
+        Once::get(&self.once, |once| &once.binaries, name, || self.binary_now(name, open))
     }
 
-    fn binary_now(&self, name: &str) -> Result<Binary, String> {
+    fn binary_now<T>(&self, name: &str, open: impl FnOnce(&Path) -> Result<T, String>) -> Result<T, String> {
         inside(name)?;
         self.inner(&self.root.join(name))
-            .and_then(|(name, real)| Binary::open(&real).map_err(|why| format!("{name} {why}")))
+            .and_then(|(name, real)| open(&real).map_err(|why| format!("{name} {why}")))
     }
 
     /// The same file's path on this machine.
@@ -197,7 +196,12 @@ impl Project {
     /// SHA-256 of a file as it is now, by its name for people.
     pub(crate) fn digest(&self, name: &str) -> Option<String> {
         // Of many files: none stays open.
-        Once::get(&self.once, |once| &once.digests, name, || Some(self.binary_now(name).ok()?.sha256))
+        Once::get(
+            &self.once,
+            |once| &once.digests,
+            name,
+            || Some(self.binary_now(name, Binary::open).ok()?.sha256),
+        )
     }
 
     /// SHA-256 of a file's text as it was read.
@@ -276,63 +280,6 @@ fn reason(error: &std::io::Error) -> String {
         std::io::ErrorKind::NotFound => "no such file".into(),
         std::io::ErrorKind::PermissionDenied => "permission denied".into(),
         _ => error.to_string(),
-    }
-}
-
-/// A file that may be large, held against its digest and read as a whole only by who needs it.
-#[derive(Debug, Clone)]
-pub struct Binary {
-    pub sha256: String,
-    pub size: u64,
-    content: Content,
-}
-
-#[derive(Debug, Clone)]
-enum Content {
-    Here(Arc<Vec<u8>>),
-    There(Arc<File>),
-}
-
-impl Binary {
-    pub fn of(bytes: Vec<u8>) -> Self {
-        Binary { sha256: sha256(&bytes), size: bytes.len() as u64, content: Content::Here(bytes.into()) }
-    }
-
-    pub fn open(path: &Path) -> Result<Self, String> {
-        regular(path, LARGEST_BINARY)?;
-        let read = || -> std::io::Result<Self> {
-            let mut file = File::open(path)?;
-            let mut sum = Sha256::new();
-            let mut piece = vec![0; 128 << 10];
-            let mut size = 0;
-            loop {
-                match file.read(&mut piece)? {
-                    0 => break,
-                    n => {
-                        sum.update(piece.get(..n).unwrap_or_default());
-                        size += n as u64;
-                    }
-                }
-            }
-            Ok(Binary { sha256: hex(&sum.finalize()), size, content: Content::There(file.into()) })
-        };
-        read().map_err(|error| format!("can't be read: {}", reason(&error)))
-    }
-
-    /// The bytes that have the digest: a file that has been changed since is refused.
-    pub fn bytes(&self) -> anyhow::Result<Cow<'_, [u8]>> {
-        match &self.content {
-            Content::Here(bytes) => Ok(bytes.as_slice().into()),
-            Content::There(file) => {
-                let mut bytes = vec![0; usize::try_from(self.size)?];
-                file.read_exact_at(&mut bytes, 0)?;
-                anyhow::ensure!(
-                    sha256(&bytes) == self.sha256,
-                    "a plugin's file was changed while it was read"
-                );
-                Ok(bytes.into())
-            }
-        }
     }
 }
 

@@ -90,7 +90,7 @@ pub fn cost(project: &Project, profile: &str, file: &[u8]) -> Result<Cost, Failu
     // As builds take it.
     let code = get()?;
     let unloaded = Unloaded { name, code: code.clone(), settings, known: None };
-    let (plugins, findings) = plugin::load(vec![unloaded], &mut Engines::default());
+    let (plugins, findings, ()) = plugin::load(vec![unloaded], &mut Engines::default(), || ());
     let [plugin] = plugins.as_slice() else {
         let report = super::Report { findings, ..report };
         return Err(Failure::Refused(Box::new(report)));

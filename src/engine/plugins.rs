@@ -28,7 +28,8 @@ use crate::stack::{Stack, resolve};
 /// Files by plugin, and what is wrong with others.
 pub type Files = (BTreeMap<String, Binary>, Vec<Finding>);
 
-/// The files of all plugins by plugin; those that are not as they were pinned are refused.
+/// The files of all plugins by plugin; those that are not pinned are refused. Whether each is as it
+/// was pinned is for [`prove`].
 pub fn files(project: &Project, profile: &Profile) -> anyhow::Result<Files> {
     let (mut files, mut findings) = (BTreeMap::new(), vec![]);
     if profile.settings.plugins.is_empty() {
@@ -43,30 +44,16 @@ pub fn files(project: &Project, profile: &Profile) -> anyhow::Result<Files> {
     let used = |(name, plugin): &(&String, &settings::Plugin)| {
         delivering.contains(name) || !pins.plugins.get(&plugin.file).is_some_and(delivers_only)
     };
-    let used: Vec<(&String, &settings::Plugin)> = profile.settings.plugins.iter().filter(used).collect();
-    let opened = opened(project, &used.iter().map(|(_, plugin)| plugin.file.as_str()).collect::<Vec<_>>());
-    for ((name, plugin), file) in used.into_iter().zip(opened) {
+    for (name, plugin) in profile.settings.plugins.iter().filter(used) {
         let place = Place::setting(Path::new(["plugins", name, "file"]));
-        let file = match file {
-            Ok(file) => file,
-            Err(why) => {
+        let pin = pins.plugins.get(&plugin.file);
+        match (project.binary(&plugin.file, pin.map_or("", |pin| &pin.sha256)), pin) {
+            (Err(why), _) => {
                 let note = "plugins are named relative to the project, in which monprov.lock lies";
                 findings.push(Finding::error(&M015, place, why).note(note));
-                continue;
             }
-        };
-        let sha256 = &file.sha256;
-        match pins.plugins.get(&plugin.file) {
-            Some(pin) if pin.sha256 == *sha256 => {
-                files.insert(name.clone(), file);
-            }
-            Some(pin) => findings.push(
-                Finding::error(&M701, place, format!("the plugin `{name}` is not the file that was pinned"))
-                    .label(format!("{} {} was", pin.name, pin.version))
-                    .note(format!("pinned {}, is {sha256}", pin.sha256))
-                    .note(format!("if it may: monprov plugin update {}", plugin.file)),
-            ),
-            None => findings.push(
+            (Ok(file), Some(_)) => drop(files.insert(name.clone(), file)),
+            (Ok(_), None) => findings.push(
                 Finding::error(&M701, place, format!("the plugin `{name}` is not pinned in {}", pins::FILE))
                     .note(format!(
                         "look at it, then pin it: monprov plugin inspect {0}; monprov plugin add {0}",
@@ -78,21 +65,29 @@ pub fn files(project: &Project, profile: &Profile) -> anyhow::Result<Files> {
     Ok((files, findings))
 }
 
-/// Files in their order. To hash them is much of what plugins cost a build, so two do it.
-fn opened(project: &Project, files: &[&str]) -> Vec<Result<Binary, String>> {
-    let (left, right) = files.split_at(files.len() / 2);
-    let open = |files: &[&str]| files.iter().map(|file| project.binary(file)).collect::<Vec<_>>();
-    if left.is_empty() {
-        return open(right);
+/// Holds files against their pins; what is wrong, by plugin.
+pub(super) fn prove(
+    project: &Project,
+    profile: &Profile,
+    files: &BTreeMap<String, Binary>,
+) -> anyhow::Result<BTreeMap<String, Finding>> {
+    let mut changed = BTreeMap::new();
+    for (name, binary) in files {
+        let (Err(sha256), Some(plugin)) = (binary.prove(), profile.settings.plugins.get(name)) else {
+            continue;
+        };
+        let place = Place::setting(Path::new(["plugins", name, "file"]));
+        let finding =
+            Finding::error(&M701, place, format!("the plugin `{name}` is not the file that was pinned"));
+        let finding = match Pins::read(project)?.plugins.get(&plugin.file) {
+            Some(pin) => finding.label(format!("{} {} was", pin.name, pin.version)),
+            None => finding,
+        };
+        let finding = finding.note(format!("pinned {}, is {sha256}", binary.sha256));
+        let finding = finding.note(format!("if it may: monprov plugin update {}", plugin.file));
+        changed.insert(name.clone(), finding);
     }
-    std::thread::scope(|scope| {
-        let other = std::thread::Builder::new().spawn_scoped(scope, || open(right));
-        let mut all = open(left);
-        // Without a thread, this one does it.
-        let opened = other.ok().and_then(|other| other.join().ok());
-        all.extend(opened.unwrap_or_else(|| open(right)));
-        all
-    })
+    Ok(changed)
 }
 
 /// The pins that a build relies on, by file.
@@ -126,6 +121,10 @@ fn identity(name: &str, file: &Binary, settings: &settings::Plugin) -> anyhow::R
     Ok([name.to_owned(), file.sha256.clone(), given(settings)?, format!("{:?}", settings.may)])
 }
 
+fn is_about(finding: &Finding, plugin: &str) -> bool {
+    matches!(&finding.place, Place::Key(path) if *path == Path::new(["plugins", plugin]))
+}
+
 /// Plugins, ready to be called, in stages.
 #[derive(Debug, Default)]
 pub struct Plugins {
@@ -141,17 +140,41 @@ pub struct Ran {
 }
 
 impl Plugins {
-    /// Compiles, where that was not done yet, and asks each plugin who it is.
-    pub fn load(
+    /// Compiles, where that was not done yet, and asks each plugin who it is. Meanwhile something
+    /// else is done, `beside`, and the files are held against their pins: what is kept by the
+    /// digest of a pin can be taken in before.
+    pub fn load<B>(
+        project: &Project,
+        profile: &Profile,
+        files: &BTreeMap<String, Binary>,
+        taken: &Taken,
+        beside: impl FnOnce() -> B,
+    ) -> anyhow::Result<(Self, Vec<Finding>, B)> {
+        // Without any, nothing of their host is touched.
+        if files.is_empty() {
+            return Ok((Self::default(), vec![], beside()));
+        }
+        let prove = || prove(project, profile, files);
+        let take_in = || Self::take_in(&project.state, profile, files, taken, beside);
+        let (changed, taken_in) = match files.values().all(Binary::is_proved) {
+            true => (None, take_in()),
+            false => plugin::both(prove, take_in),
+        };
+        let changed = changed.unwrap_or_else(prove)?;
+        let (plugins, mut findings, beside) = taken_in?;
+        // That it can't be compiled says the same once more.
+        findings.retain(|finding| !changed.keys().any(|name| is_about(finding, name)));
+        findings.extend(changed.into_values());
+        Ok((plugins, findings, beside))
+    }
+
+    fn take_in<B>(
         state: &std::path::Path,
         profile: &Profile,
         files: &BTreeMap<String, Binary>,
         taken: &Taken,
-    ) -> anyhow::Result<(Self, Vec<Finding>)> {
-        // Without any, nothing of their host is touched.
-        if files.is_empty() {
-            return Ok(Default::default());
-        }
+        beside: impl FnOnce() -> B,
+    ) -> anyhow::Result<(Self, Vec<Finding>, B)> {
         let (stages, mut findings) = order::stages(&profile.settings.plugins);
         let (mut all, mut fitting) = (BTreeMap::new(), vec![]);
         for (name, file) in files {
@@ -166,7 +189,7 @@ impl Plugins {
             }
         }
         if fitting.is_empty() {
-            return Ok((Plugins { all, stages }, findings));
+            return Ok((Plugins { all, stages }, findings, beside()));
         }
         let mut shelf = Shelf::open(state)?;
         let wanted: Vec<_> = fitting.iter().map(|(name, file, _)| Wanted { name, file }).collect();
@@ -184,7 +207,7 @@ impl Plugins {
                 Err(failure) => findings.push(refusal(name, &failure)),
             }
         }
-        let (plugins, wrong) = plugin::load(ready, &mut shelf.engines);
+        let (plugins, wrong, beside) = plugin::load(ready, &mut shelf.engines, beside);
         findings.extend(wrong);
         for plugin in &plugins {
             if let Some((sha256, given)) = unknown.get(plugin.name.as_str()) {
@@ -199,7 +222,7 @@ impl Plugins {
             }
             all.insert(plugin.name.clone(), plugin);
         }
-        Ok((Plugins { all, stages }, findings))
+        Ok((Plugins { all, stages }, findings, beside))
     }
 
     pub fn is_empty(&self) -> bool {
@@ -262,24 +285,6 @@ pub fn relayed(stack: &Stack, files: &BTreeMap<String, Binary>) -> anyhow::Resul
     used.filter_map(file).collect()
 }
 
-/// Two things at once: what plugins do, on a thread of its own, and `other`. Where a profile has
-/// no plugins, there is no thread.
-pub(super) fn beside<P: Send, T>(
-    profile: &Profile,
-    plugins: impl FnOnce() -> P + Send,
-    other: impl FnOnce() -> T,
-) -> anyhow::Result<(T, P)> {
-    if profile.settings.plugins.is_empty() {
-        return Ok((other(), plugins()));
-    }
-    std::thread::scope(|scope| {
-        let plugins = std::thread::Builder::new().spawn_scoped(scope, plugins)?;
-        let other = other();
-        let plugins = plugins.join().map_err(|_| anyhow::anyhow!("the thread of the plugins ended"))?;
-        Ok((other, plugins))
-    })
-}
-
 /// What policy plugins found that stops nothing, as the manifest keeps it.
 pub fn verdicts(findings: &[Finding]) -> Vec<manifest::Verdict> {
     let found = findings.iter().filter(|f| f.code == &M707 && f.severity != Severity::Error);
@@ -316,7 +321,7 @@ pub fn run(project: &Project, loaded: Loaded, only: Option<&str>) -> Result<Tria
     }
     let (mut stack, findings) = resolve::resolve(&profile, &files);
     report.findings.extend(findings);
-    let (plugins, findings) = Plugins::load(&project.state, &profile, &plugin_files, &Taken::default())?;
+    let (plugins, findings, ()) = Plugins::load(project, &profile, &plugin_files, &Taken::default(), || ())?;
     report.findings.extend(findings);
     if has_errors(&report.findings) {
         return Err(Failure::Refused(Box::new(report)));

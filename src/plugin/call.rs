@@ -1,10 +1,12 @@
 //! Calling plugins: a fresh instance for every call, held to its limits, on a thread that has
 //! the stack for it.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{OnceLock, mpsc};
+use std::sync::{Arc, OnceLock, mpsc};
 use std::time::Duration;
 
+use rayon::{ThreadPool, ThreadPoolBuilder};
 use wasmtime::component::Instance;
 use wasmtime::{Engine, Store};
 
@@ -108,27 +110,30 @@ pub(super) fn side_by_side<P: Sync, T: Send, B>(
             engines.push(engine);
         }
     }
+    let threads = match threads(stack) {
+        Ok(threads) => threads,
+        Err(why) => {
+            let none = |one| lost(one, Failure::Trap(format!("there is no thread for it: {why}")));
+            return (all.iter().map(none).collect(), beside());
+        }
+    };
     let next = AtomicUsize::new(0);
     let work = |done: mpsc::Sender<(usize, T)>| {
         while let at = next.fetch_add(1, Ordering::Relaxed)
             && let Some(one) = all.get(at)
         {
-            let _ = done.send((at, work(one)));
+            // A panic has been told; what it owed is missing in the results.
+            let Ok(result) = catch_unwind(AssertUnwindSafe(|| work(one))) else { return };
+            let _ = done.send((at, result));
         }
     };
     let work = &work;
     let mut results: Vec<Option<T>> = all.iter().map(|_| None).collect();
-    let mut why = "its thread ended".to_owned();
-    let beside = std::thread::scope(|scope| {
+    let beside = threads.in_place_scope(|scope| {
         let (done, ended) = mpsc::channel();
-        let mut threads = vec![];
         for _ in 0..processors().min(all.len()) {
             let done = done.clone();
-            let thread = std::thread::Builder::new().stack_size(stack);
-            match thread.spawn_scoped(scope, move || work(done)) {
-                Ok(thread) => threads.push(thread),
-                Err(error) => why = format!("there is no thread for it: {error}"),
-            }
+            scope.spawn(move |_| work(done));
         }
         // Dropped by each thread when it ends, however it ends.
         drop(done);
@@ -144,17 +149,39 @@ pub(super) fn side_by_side<P: Sync, T: Send, B>(
                 Err(mpsc::RecvTimeoutError::Disconnected) => break,
             }
         }
-        for thread in threads {
-            // Its panic has been told; what it owed is missing in the results.
-            let _ = thread.join();
-        }
         beside
     });
     let result = |(one, result): (&P, Option<T>)| match result {
         Some(result) => result,
-        None => lost(one, Failure::Trap(why.clone())),
+        None => lost(one, Failure::Trap("its thread ended".to_owned())),
     };
     (all.iter().zip(results).map(result).collect(), beside)
+}
+
+/// Two things at once, one of them on a thread for plugins. `None`: that there is none.
+pub fn both<A: Send, B>(one: impl FnOnce() -> A + Send, other: impl FnOnce() -> B) -> (Option<A>, B) {
+    let Ok(threads) = threads(0) else { return (None, other()) };
+    let mut done = None;
+    let other = threads.in_place_scope(|scope| {
+        scope.spawn(|_| done = catch_unwind(AssertUnwindSafe(one)).ok());
+        other()
+    });
+    (done, other)
+}
+
+/// Threads for plugins that need no larger stack than most do are made once: to start and end
+/// one takes longer than most calls.
+fn threads(stack: usize) -> Result<Arc<ThreadPool>, String> {
+    static USUAL: OnceLock<Result<Arc<ThreadPool>, String>> = OnceLock::new();
+    let make = |stack| {
+        let builder = ThreadPoolBuilder::new().num_threads(processors()).stack_size(stack);
+        builder.build().map(Arc::new).map_err(|error| error.to_string())
+    };
+    let usual = Limits::default().thread();
+    match stack <= usual {
+        true => USUAL.get_or_init(|| make(usual)).clone(),
+        false => make(stack),
+    }
 }
 
 /// Asked once: that reads files.

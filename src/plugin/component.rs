@@ -1,26 +1,25 @@
 //! Bytes → component → compiled code → a component that can be called.
 
 use std::collections::BTreeMap;
-use std::hash::{Hash, Hasher};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::Arc;
 
-use sha2::{Digest, Sha256};
 use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Component, InstancePre, Linker};
 use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
-
-use crate::bundle::listing::hex;
 
 use super::abi::{Abi, PACKAGE, World};
 use super::failure::Failure;
 use super::limits::Limits;
 use super::wasi::{self, State};
 
-/// What decides about compiled code besides the component and wasmtime: to be changed with
-/// every line of [`engine`] that changes how code is made, since wasmtime loads code that was
-/// made with other settings of some kinds without a word.
+/// What decides about compiled code besides the component, wasmtime and the processor: to be changed
+/// with every line of [`config`] and [`compile`] that changes how code is made, since wasmtime loads
+/// code that was made with other settings of some kinds without a word.
 const MAKE: &str = "2: fuel, epoch, canonical NaN, no relaxed SIMD; no tables for backtraces and unwinding";
+
+/// As `Cargo.lock` has it. Wasmtime itself refuses code of another.
+const WASMTIME: &str = "48.0.8";
 
 /// Engines by the only setting that differs between plugins, their stack: making one takes
 /// longer than most calls.
@@ -32,14 +31,14 @@ impl Engines {
         if let Some(engine) = self.0.get(&limits.stack) {
             return Ok(engine.clone());
         }
-        let engine = engine(limits)?;
+        let engine = engine(&config(limits))?;
         self.0.insert(limits.stack, engine.clone());
         Ok(engine)
     }
 }
 
-fn engine(limits: &Limits) -> Result<Engine, Failure> {
-    Engine::new(&config(limits)).map_err(|error| Failure::NotCompiled(error.to_string()))
+fn engine(config: &Config) -> Result<Engine, Failure> {
+    Engine::new(config).map_err(|error| Failure::NotCompiled(error.to_string()))
 }
 
 /// An engine that keeps the memory of an instance for the next one: what is called a thousand
@@ -68,16 +67,17 @@ pub(super) fn pooled(limits: &Limits, calls: u32) -> Result<Engine, Failure> {
         .pagemap_scan(Enabled::Auto);
     let mut config = config(limits);
     config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
-    Engine::new(&config).map_err(|error| Failure::NotCompiled(error.to_string()))
+    engine(&config)
 }
 
-/// Engines of plugins: same inputs, same results, on every machine.
+/// Engines of plugins: same inputs, same results, on every machine. They run code and make none: to
+/// set a compiler up takes longer than to take a plugin's code in.
 fn config(limits: &Limits) -> Config {
     let mut config = Config::new();
     config
+        .enable_compiler(false)
         .consume_fuel(true)
         .epoch_interruption(true)
-        .cranelift_nan_canonicalization(true)
         .wasm_relaxed_simd(false)
         // Nobody reads them, and they are much of what has to be taken in.
         .native_unwind_info(false)
@@ -135,28 +135,34 @@ impl From<Vec<u8>> for Code {
 /// the edge does it in a process of its own.
 pub fn compile(bytes: &[u8]) -> Result<Vec<u8>, Failure> {
     let component = componentise(bytes)?;
-    let code = engine(&Limits::default())?.precompile_component(&component);
+    let mut config = config(&Limits::default());
+    config.enable_compiler(true).cranelift_nan_canonicalization(true);
+    let code = engine(&config)?.precompile_component(&component);
     code.map_err(|error| Failure::NotCompiled(first_line(&format!("{error:#}"))))
 }
 
 /// Names everything but the component that compiled code depends on.
-pub fn code_version(engines: &mut Engines) -> Result<String, Failure> {
-    let mut sum = Sum(Sha256::new());
-    engines.of(&Limits::default())?.precompile_compatibility_hash().hash(&mut sum);
-    Ok(format!("{MAKE} {}", hex(&sum.0.finalize())))
+pub fn code_version() -> String {
+    let processor: String = features().into_iter().map(|(_, has)| if has { '1' } else { '0' }).collect();
+    format!("{MAKE}; wasmtime {WASMTIME}; {processor}")
 }
 
-/// SHA-256 over what something hashes of itself: the same in every process.
-struct Sum(Sha256);
-
-impl Hasher for Sum {
-    fn write(&mut self, bytes: &[u8]) {
-        self.0.update(bytes);
+/// Whether the processor has each feature that the compiler makes use of where it finds it, as
+/// `cranelift_native::infer_native_flags` looks for them.
+fn features() -> Vec<(&'static str, bool)> {
+    #[cfg(target_arch = "x86_64")]
+    macro_rules! all {
+        ($($name:tt)*) => { vec![$(($name, std::arch::is_x86_feature_detected!($name))),*] };
     }
-
-    fn finish(&self) -> u64 {
-        0
+    #[cfg(target_arch = "x86_64")]
+    return all!("cmpxchg16b" "sse3" "ssse3" "sse4.1" "sse4.2" "popcnt" "avx" "avx2" "fma" "avxvnni"
+        "avx512vnni" "bmi1" "bmi2" "avx512bitalg" "avx512dq" "avx512f" "avx512vl" "avx512vbmi" "lzcnt");
+    #[cfg(target_arch = "aarch64")]
+    macro_rules! all {
+        ($($name:tt)*) => { vec![$(($name, std::arch::is_aarch64_feature_detected!($name))),*] };
     }
+    #[cfg(target_arch = "aarch64")]
+    return all!("lse" "paca" "fp16" "dotprod" "i8mm");
 }
 
 /// A component, compiled and linked.
@@ -263,4 +269,39 @@ fn exports(engine: &Engine, component: &Component) -> Result<(Abi, Vec<World>), 
         Some(found) => Failure::UnknownAbi { found },
         None => Failure::NoWorld { exports },
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_code_have_the_release_of_wasmtime_that_is_built_in() {
+        let lock: toml::Table = include_str!("../../Cargo.lock").parse().unwrap();
+        let packages = lock["package"].as_array().unwrap();
+        let wasmtime = packages.iter().find(|package| package["name"].as_str() == Some("wasmtime")).unwrap();
+        assert_eq!(wasmtime["version"].as_str(), Some(WASMTIME));
+    }
+
+    /// The compiler writes into code which features it made use of.
+    #[test]
+    fn names_of_code_have_what_the_compiler_finds_in_the_processor() {
+        let mut config = config(&Limits::default());
+        config.enable_compiler(true);
+        let component = componentise(b"(component)").unwrap();
+        let code = engine(&config).unwrap().precompile_component(&component).unwrap();
+        let text = String::from_utf8_lossy(&code);
+        let used = text.split("has_").skip(1).map(|rest| {
+            let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(rest.len());
+            rest[..end].replace('_', "")
+        });
+        let known = features().into_iter().map(|(name, _)| match name {
+            "paca" => "pauth".to_owned(),
+            name => name.replace('.', ""),
+        });
+        let (used, known): (Vec<_>, Vec<_>) = (used.collect(), known.collect());
+        assert!(!used.is_empty());
+        let unknown: Vec<_> = used.iter().filter(|name| !known.contains(name)).collect();
+        assert!(unknown.is_empty(), "{unknown:?} of {used:?}");
+    }
 }

@@ -41,6 +41,7 @@ use crate::profile::settings as set;
 
 use abi::types;
 pub use abi::{Abi, World};
+pub use call::both;
 use call::{Answer, Failed, instantiate, side_by_side};
 use codes::{M702, M703, M704};
 pub use component::{Code, Engines};
@@ -169,8 +170,12 @@ pub struct Unloaded<'a> {
 }
 
 /// Takes plugins in side by side, and asks each who it is where that is not known; those that
-/// can't be used are findings.
-pub fn load(all: Vec<Unloaded<'_>>, engines: &mut Engines) -> (Vec<Plugin>, Vec<Finding>) {
+/// can't be used are findings. Meanwhile something else is done, `beside`.
+pub fn load<B>(
+    all: Vec<Unloaded<'_>>,
+    engines: &mut Engines,
+    beside: impl FnOnce() -> B,
+) -> (Vec<Plugin>, Vec<Finding>, B) {
     let (mut plugins, mut findings, mut ready) = (vec![], vec![], vec![]);
     for unloaded in all {
         let limits = Limits::of(&unloaded.settings.limits);
@@ -179,12 +184,12 @@ pub fn load(all: Vec<Unloaded<'_>>, engines: &mut Engines) -> (Vec<Plugin>, Vec<
             Err(failure) => findings.push(refusal(unloaded.name, &failure)),
         }
     }
-    let (taken, ()) = side_by_side(
+    let (taken, beside) = side_by_side(
         &ready,
         |(_, limits, engine)| (engine.clone(), *limits),
         |(unloaded, limits, engine)| Plugin::new(unloaded, limits, engine),
         |(unloaded, ..), failure| Err(vec![refusal(unloaded.name, &failure)]),
-        || (),
+        beside,
     );
     for taken in taken {
         match taken {
@@ -192,7 +197,7 @@ pub fn load(all: Vec<Unloaded<'_>>, engines: &mut Engines) -> (Vec<Plugin>, Vec<
             Err(wrong) => findings.extend(wrong),
         }
     }
-    (plugins, findings)
+    (plugins, findings, beside)
 }
 
 /// Settings as the plugin gets them.

@@ -31,8 +31,8 @@ fn main() {
     let project = Project::find(folder.as_ref(), None, None).unwrap();
     let loaded = engine::load(&project, &profile, &Environment::default()).unwrap();
     let (stack, _) = resolve::resolve(&loaded.profile, &loaded.files);
-    let (plugins, findings) =
-        Plugins::load(&project.state, &loaded.profile, &loaded.plugins, &Taken::default()).unwrap();
+    let (plugins, findings, ()) =
+        Plugins::load(&project, &loaded.profile, &loaded.plugins, &Taken::default(), || ()).unwrap();
     assert!(findings.is_empty(), "{findings:?}");
     let guest = || plugins.judge(&loaded.profile, &stack, || ()).0.findings.len();
     assert_eq!(guest(), native(&stack).len());
