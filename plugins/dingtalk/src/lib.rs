@@ -69,6 +69,13 @@ const CODES: Codes<'static> = Codes {
     ],
 };
 
+/// What a message of the kind `markdown` holds.
+#[derive(serde::Serialize)]
+struct Text<'a> {
+    title: &'a str,
+    text: &'a str,
+}
+
 struct DingTalk;
 
 impl Channel for DingTalk {
@@ -93,7 +100,7 @@ impl Settings {
         let called = if calls { self.called() } else { String::new() };
         let parts = [message.text.as_str(), &called, &self.keyword];
         let parts: Vec<&str> = parts.into_iter().filter(|part| !part.is_empty()).collect();
-        let markdown = serde_json::json!({ "title": message.title, "text": parts.join("\n\n") });
+        let markdown = Text { title: &message.title, text: &parts.join("\n\n") };
         let mut body = Body::new().member("msgtype", &"markdown").member("markdown", &markdown);
         let Mention { mobiles, users, all, .. } = &self.mention;
         if calls && (*all || !called.is_empty()) {
@@ -103,9 +110,9 @@ impl Settings {
         let mut query = vec![text("?access_token="), secret("token").uri()];
         if self.signed {
             // The secret is the key, and stands in the message too.
-            let time = format!("{now_ms:.0}");
-            let signed = [atom(format!("{time}\n")), secret_atom("sign")];
-            query.push(text(format!("&timestamp={time}&sign=")));
+            let time = (now_ms as u64).to_string();
+            let signed = [atom([&time, "\n"].concat()), secret_atom("sign")];
+            query.push(text(["&timestamp=", &time, "&sign="].concat()));
             query.push(hmac_sha256([secret_atom("sign")], signed).uri());
         }
         Request::post("robot", message).path_query(query).json(body)

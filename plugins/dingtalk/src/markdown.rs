@@ -11,7 +11,8 @@ fn is_special(byte: u8) -> bool {
 
 impl Markup for Markdown {
     fn text(&self, plain: &str) -> String {
-        if !plain.bytes().any(|byte| matches!(byte, b'-' | b'+' | b'=' | b'<' | b'>') || is_special(byte)) {
+        let special = |byte: u8| matches!(byte, b'<' | b'>') || is_special(byte);
+        if !plain.starts_with(['-', '+', '=']) && !plain.bytes().any(special) {
             return plain.to_owned();
         }
         let mut escaped = String::with_capacity(plain.len() + 8);
@@ -30,15 +31,15 @@ impl Markup for Markdown {
     }
 
     fn bold(&self, inner: &str) -> String {
-        format!("**{inner}**")
+        ["**", inner, "**"].concat()
     }
 
     fn link(&self, label: &str, url: &str) -> String {
-        format!("[{label}]({url})")
+        ["[", label, "](", url, ")"].concat()
     }
 
     fn heading(&self, inner: &str) -> String {
-        format!("#### {inner}")
+        ["#### ", inner].concat()
     }
 
     fn coloured(&self, mood: Mood, inner: &str) -> String {
@@ -48,7 +49,7 @@ impl Markup for Markdown {
             Mood::Info => "#1a73e8",
             Mood::Good => "#188038",
         };
-        format!("<font color={colour}>{inner}</font>")
+        ["<font color=", colour, ">", inner, "</font>"].concat()
     }
 
     /// Two spaces on both sides, as the service asks for.

@@ -48,11 +48,14 @@ pub enum Mood {
 
 impl Mood {
     pub fn of(event: &Event) -> Self {
-        match (event.firing, event.severity().to_ascii_lowercase().as_str()) {
-            (false, _) => Mood::Good,
-            (true, "critical" | "page" | "fatal" | "emergency" | "disaster" | "p0" | "p1") => Mood::Critical,
-            (true, "info" | "none" | "notice" | "debug" | "p4" | "p5") => Mood::Info,
-            (true, _) => Mood::Warning,
+        const CRITICAL: [&str; 7] = ["critical", "page", "fatal", "emergency", "disaster", "p0", "p1"];
+        const INFO: [&str; 6] = ["info", "none", "notice", "debug", "p4", "p5"];
+        let is = |names: &[&str]| names.iter().any(|name| event.severity().eq_ignore_ascii_case(name));
+        match event.firing {
+            false => Mood::Good,
+            true if is(&CRITICAL) => Mood::Critical,
+            true if is(&INFO) => Mood::Info,
+            true => Mood::Warning,
         }
     }
 
@@ -91,7 +94,7 @@ impl Message {
 }
 
 pub(super) fn key(page: usize) -> String {
-    format!("message-{}", page + 1)
+    ["message-", &(page + 1).to_string()].concat()
 }
 
 /// How much of an event is shown.
@@ -145,7 +148,8 @@ impl<M: Markup> Writer<'_, M> {
             None => pairs(&self.group.group_labels),
         };
         let about = if about.is_empty() { self.group.receiver.clone() } else { about };
-        (mood, format!("{} {} · {}", mood.icon(), counts.join(self.words().comma), one_line(&about, 100)))
+        let counts = counts.join(self.words().comma);
+        (mood, [mood.icon(), " ", &counts, " · ", &one_line(&about, 100)].concat())
     }
 
     /// What all events have in common, but for the name.
@@ -164,7 +168,7 @@ impl<M: Markup> Writer<'_, M> {
     pub(super) fn overview(&self) -> String {
         let receiver = super::uri_component(&self.group.receiver);
         let base = self.group.external_url.trim_end_matches('/');
-        let url = super::request::web(&format!("{base}/#/alerts?receiver={receiver}"));
+        let url = super::request::web(&[base, "/#/alerts?receiver=", &receiver].concat());
         let link = url.map_or_else(String::new, |url| self.markup.link(self.words().overview, &url));
         if self.fits_frame(&link) { link } else { String::new() }
     }
@@ -201,13 +205,13 @@ impl<M: Markup> Writer<'_, M> {
             (true, severity) => severity,
         };
         let name = event.label("alertname").filter(|_| self.group.common_label("alertname").is_none());
-        let name = name.map_or_else(String::new, |name| format!(" · {}", self.text(name, room.text.min(80))));
-        let state = format!("{}{name}", self.text(state, room.text.min(40)));
+        let name = name.map(|name| [" · ", &self.text(name, room.text.min(80))].concat()).unwrap_or_default();
+        let state = self.text(state, room.text.min(40)) + &name;
         let state = self.markup.bold(&self.markup.coloured(mood, &state));
         match self.text(event.summary(), room.text) {
             // It has no other words for it than its name.
-            _ if Some(event.summary()) == event.label("alertname") => format!("{} {state}", mood.icon()),
-            summary => format!("{} {state} {summary}", mood.icon()),
+            _ if Some(event.summary()) == event.label("alertname") => [mood.icon(), " ", &state].concat(),
+            summary => [mood.icon(), " ", &state, " ", &summary].concat(),
         }
     }
 
@@ -226,16 +230,16 @@ impl<M: Markup> Writer<'_, M> {
         let lasted = duration(event.starts_ms, event.ends_ms.unwrap_or(self.now_ms), words);
         let when = match event.ends_ms {
             _ if self.dense && event.firing => lasted,
-            _ if self.dense => format!("{} {lasted}", words.lasted),
-            None => format!("{} {} ({lasted})", words.since, at(event.starts_ms)),
-            Some(ends) => format!("{} – {}, {} {lasted}", at(event.starts_ms), at(ends), words.lasted),
+            _ if self.dense => [words.lasted, " ", &lasted].concat(),
+            None => [words.since, " ", &at(event.starts_ms), " (", &lasted, ")"].concat(),
+            Some(ends) => [&at(event.starts_ms), " – ", &at(ends), ", ", words.lasted, " ", &lasted].concat(),
         };
         let common = |name: &str| self.group.common_label(name).is_some();
         let own = |(name, _): &&(String, String)| !common(name) && name != "alertname" && name != "severity";
         let labels: Vec<_> = event.labels.iter().filter(own).collect();
         match labels.is_empty() {
             true => self.markup.text(&when),
-            false => format!("{} · {}", self.markup.text(&when), self.labels(&labels, room)),
+            false => [&self.markup.text(&when), " · ", &self.labels(&labels, room)].concat(),
         }
     }
 
@@ -260,7 +264,7 @@ impl<M: Markup> Writer<'_, M> {
     fn labels(&self, labels: &[&(String, String)], room: Room) -> String {
         let shown = |(name, value): &&(String, String)| {
             let longest = room.text.min(200);
-            format!("{}={}", self.text(name, longest), self.text(value, longest))
+            [&self.text(name, longest), "=", &self.text(value, longest)].concat()
         };
         let mut texts: Vec<String> = labels.iter().take(room.labels).map(shown).collect();
         if labels.len() > room.labels {
@@ -271,7 +275,7 @@ impl<M: Markup> Writer<'_, M> {
 }
 
 fn pairs(pairs: &[(String, String)]) -> String {
-    pairs.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(", ")
+    pairs.iter().map(|(name, value)| [name, "=", value].concat()).collect::<Vec<_>>().join(", ")
 }
 
 /// Text as one line of no more than so many characters, without what would turn a line around or

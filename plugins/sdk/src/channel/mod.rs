@@ -105,8 +105,8 @@ impl Event {
             filter.push('"');
         }
         filter.push('}');
-        let filter = uri_component(&filter);
-        request::web(&format!("{}/#/silences/new?filter={filter}", group.external_url.trim_end_matches('/')))
+        let base = group.external_url.trim_end_matches('/');
+        request::web(&[base, "/#/silences/new?filter=", &uri_component(&filter)].concat())
     }
 }
 

@@ -81,7 +81,7 @@ impl Body {
     #[must_use]
     pub fn member(mut self, name: &str, value: &impl Serialize) -> Self {
         let start = self.start(name);
-        self.0.push(text(format!("{start}{}", json(value))));
+        self.0.push(text(start + &json(value)));
         self
     }
 
@@ -89,7 +89,7 @@ impl Body {
     #[must_use]
     pub fn piece(mut self, name: &str, piece: Piece) -> Self {
         let start = self.start(name);
-        self.0.extend([text(format!("{start}\"")), piece.json(), text("\"")]);
+        self.0.extend([text(start + "\""), piece.json(), text("\"")]);
         self
     }
 
@@ -99,7 +99,7 @@ impl Body {
     }
 
     fn start(&self, name: &str) -> String {
-        format!("{}{}:", if self.0.is_empty() { '{' } else { ',' }, json(&name))
+        [if self.0.is_empty() { "{" } else { "," }, &json(&name), ":"].concat()
     }
 }
 

@@ -22,7 +22,7 @@ const COUNTER: &str = " (10000/10000)";
 pub fn messages(group: &Group, now_ms: f64, look: Look, markup: &impl Markup) -> Vec<Message> {
     let writer = Writer { group, markup, look, now_ms, dense: group.events.len() > DENSE };
     let (_, title) = writer.title();
-    let heading = |counter: &str| markup.heading(&markup.text(&format!("{title}{counter}")));
+    let heading = |counter: &str| markup.heading(&markup.text(&[&title, counter].concat()));
     let (common, overview) = (writer.common(), writer.overview());
     let gap = markup.size(markup.gap()).max(markup.size(markup.line()));
     let frame = [&heading(COUNTER), &common, &overview];
@@ -56,7 +56,7 @@ pub fn messages(group: &Group, now_ms: f64, look: Look, markup: &impl Markup) ->
         Message {
             key: key(page),
             covers: blocks.iter().map(|(index, _)| *index as u32).collect(),
-            title: format!("{title}{counter}"),
+            title: [title.as_str(), &counter].concat(),
             text: parts.join(markup.gap()),
             mood: events().map(Mood::of).min().unwrap_or(Mood::Good),
             severities: events().filter(|e| e.firing).map(|e| e.severity().to_owned()).collect(),

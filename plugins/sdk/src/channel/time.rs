@@ -107,7 +107,7 @@ pub fn duration(from_ms: f64, to_ms: f64, words: &Words) -> String {
         return format!("0 {second}");
     };
     let shown = parts.iter().skip(first).take(2).filter(|(number, _)| *number > 0);
-    shown.map(|(number, unit)| format!("{number} {unit}")).collect::<Vec<_>>().join(" ")
+    shown.map(|(number, unit)| [&number.to_string(), " ", unit].concat()).collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]

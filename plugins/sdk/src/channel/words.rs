@@ -70,8 +70,8 @@ impl Words {
     /// `3 firing`
     pub fn count(&self, number: usize, word: &str) -> String {
         match self.language {
-            Language::En => format!("{number} {word}"),
-            Language::Zh => format!("{number} 条{word}"),
+            Language::En => [&number.to_string(), " ", word].concat(),
+            Language::Zh => [&number.to_string(), " 条", word].concat(),
         }
     }
 
