@@ -5,7 +5,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::Arc;
 
 use wasmtime::component::types::ComponentItem;
-use wasmtime::component::{Component, InstancePre, Linker};
+use wasmtime::component::{Component, ComponentExportIndex, InstancePre, Linker};
 use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
 use super::abi::{Abi, PACKAGE, World};
@@ -177,6 +177,8 @@ pub(super) struct Linked {
     pub(super) wasi: Vec<String>,
     /// What its runtime asks for in vain, whatever is called.
     pub(super) own: u8,
+    /// Where a channel's `deliver` stands.
+    pub(super) deliver: Option<ComponentExportIndex>,
 }
 
 /// Takes compiled code in.
@@ -222,7 +224,9 @@ fn link_component(
         // An interface of WASI that is not answered, such as HTTP.
         Failure::Imports(vec![first_line(&format!("{error:#}"))])
     })?;
-    Ok(Linked { engine, pre, limits: *limits, abi, worlds, wasi, own: 0 })
+    let channel = component.get_export_index(None, &abi.interface(World::Channel.name()));
+    let deliver = channel.and_then(|channel| component.get_export_index(Some(&channel), "deliver"));
+    Ok(Linked { engine, pre, limits: *limits, abi, worlds, wasi, own: 0, deliver })
 }
 
 /// What a component imports of WASI; functions of anything else are refused.

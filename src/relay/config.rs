@@ -14,6 +14,7 @@ use super::budget::{Budget, Pause};
 use super::groups::Groups;
 use super::guests::{Guests, Turns, share};
 use super::judged::Judged;
+use super::metrics::{Counted, Metrics};
 use super::outcomes::Outcomes;
 use super::progress::Progress;
 use super::send::{Sender, Values};
@@ -47,6 +48,7 @@ pub(super) struct Channel {
     /// The plugin; a call of it takes a turn.
     pub(super) turns: Turns,
     pub(super) judged: Judged,
+    pub(super) counted: Counted,
     pub(super) lasting: Arc<Lasting>,
 }
 
@@ -70,7 +72,7 @@ pub(super) const MOST: usize = 1024;
 type Files = BTreeMap<PathBuf, Binary>;
 
 /// Reads all files of one generation. `before`: what ran until now.
-pub(super) fn load(options: &Options, before: Option<&Config>) -> anyhow::Result<Config> {
+pub(super) fn load(options: &Options, before: Option<&Config>, metrics: &Metrics) -> anyhow::Result<Config> {
     // The link to the generation may move meanwhile.
     let link = options.config.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."));
     let folder = std::fs::canonicalize(link).with_context(|| link.display().to_string())?;
@@ -91,7 +93,8 @@ pub(super) fn load(options: &Options, before: Option<&Config>) -> anyhow::Result
     let mut channels = BTreeMap::new();
     for (name, deliverer) in deliverers {
         let Some(wanted) = relay.channels.get(&name) else { continue };
-        let channel = channel(options, &name, wanted, deliverer, &guests, before)
+        let counted = metrics.channel(&name);
+        let channel = channel(options, &name, wanted, (deliverer, counted), &guests, before)
             .with_context(|| format!("the channel `{name}`"))?;
         channels.insert(name, Arc::new(channel));
     }
@@ -160,7 +163,7 @@ fn channel(
     options: &Options,
     name: &str,
     wanted: &relay::Channel,
-    deliverer: Arc<Deliverer>,
+    (deliverer, counted): (Arc<Deliverer>, Counted),
     guests: &Arc<Guests>,
     before: Option<&Config>,
 ) -> anyhow::Result<Channel> {
@@ -189,6 +192,7 @@ fn channel(
         name: name.to_owned(),
         turns: Turns::new(deliverer),
         judged: Judged::default(),
+        counted,
         sender,
         budget: wanted.budget,
         deadline: Duration::from_millis(wanted.deadline.0),

@@ -15,7 +15,6 @@ use super::budget::{retry_after, seconds};
 use super::config::Channel;
 use super::guests::NotCalled;
 use super::judged::Asked;
-use super::metrics::Metrics;
 use super::outcomes::Verdict;
 use super::progress::{Key, Mark, Marks, Told, key};
 use super::send::{Reason, SendError};
@@ -93,7 +92,6 @@ impl Never {
 /// any more; then an attempt that has not begun does not begin.
 pub(super) async fn deliver(
     channel: &Channel,
-    metrics: &Metrics,
     group: Group,
     gone: impl Future<Output = ()>,
 ) -> Option<Attempt> {
@@ -116,14 +114,14 @@ pub(super) async fn deliver(
         return Some(Attempt::unsent(channel, &present, paused_until(until)));
     }
     let marks = locked(&channel.lasting.progress).take(&key, &present);
-    let mut work = Work { channel, metrics, deadline, marks, later: None, never: None };
+    let mut work = Work { channel, deadline, marks, later: None, never: None };
     work.run(group, &present).await;
     work.note(&present);
     let outcome = work.outcome(&present);
     let attempt = Attempt { key: Some(key), marks: work.marks, outcome };
     match attempt.outcome {
-        Outcome::Delivered => metrics.progress(&channel.name, locked(&channel.lasting.progress).len(), 0),
-        _ => attempt.keep(channel, metrics),
+        Outcome::Delivered => channel.counted.progress(locked(&channel.lasting.progress).len(), 0),
+        _ => attempt.keep(channel),
     }
     drop(turn);
     Some(attempt)
@@ -154,17 +152,16 @@ impl Attempt {
     }
 
     /// Keeps the progress: Alertmanager did not learn that all is delivered.
-    pub(super) fn keep(&self, channel: &Channel, metrics: &Metrics) {
+    pub(super) fn keep(&self, channel: &Channel) {
         let Some(key) = self.key else { return };
         let mut progress = locked(&channel.lasting.progress);
         let dropped = progress.keep(key, self.marks.clone());
-        metrics.progress(&channel.name, progress.len(), dropped);
+        channel.counted.progress(progress.len(), dropped);
     }
 }
 
 struct Work<'w> {
     channel: &'w Channel,
-    metrics: &'w Metrics,
     deadline: Instant,
     marks: Marks,
     later: Option<(Later, String)>,
@@ -233,7 +230,7 @@ impl Work<'_> {
                 _ => {}
             }
         }
-        self.metrics.alerts(&self.channel.name, delivered);
+        self.channel.counted.alerts(delivered);
     }
 
     /// Asks the plugin.
@@ -282,7 +279,7 @@ impl Work<'_> {
         let response = self.channel.sender.send(request, self.deadline).await;
         match response {
             Ok(response) => {
-                self.metrics.request(&self.channel.name, sent.elapsed());
+                self.channel.counted.request(sent.elapsed());
                 self.judge(request, response).await
             }
             Err(SendError::Refused(why)) => {
@@ -290,7 +287,7 @@ impl Work<'_> {
                 self.never(Never::Grant, why)
             }
             Err(SendError::Failed { reason, text }) => {
-                self.metrics.request(&self.channel.name, sent.elapsed());
+                self.channel.counted.request(sent.elapsed());
                 self.later(Later::Failed(reason), text, None)
             }
         }
@@ -299,10 +296,10 @@ impl Work<'_> {
     async fn judge(&mut self, request: &Request, response: Response) -> Passed {
         let retry_after = retry_after(&response.headers, jiff::Timestamp::now());
         let status = response.status;
-        let asked = Asked::new(&request.key, &response);
-        if let Some(verdict) = self.channel.judged.get(&asked) {
+        if let Some(verdict) = self.channel.judged.get(&request.key, &response) {
             return self.judged(verdict, status, retry_after);
         }
+        let asked = Asked::new(&request.key, &response);
         let key = request.key.clone();
         let call = move |plugin: &Deliverer| plugin.judge(&key, &response);
         match self.channel.guests.call(&self.channel.turns, call).await {

@@ -5,9 +5,10 @@
 //! serves connections. There it gets little fuel: one that needs more is made once more, on a
 //! thread of its own. Calls are pure, so nobody sees that.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::ops::Deref;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 use anyhow::Context as _;
 use tokio::sync::{Semaphore, oneshot};
@@ -109,7 +110,7 @@ impl Guests {
     ) -> Result<Result<Said<T>, Failure>, NotCalled> {
         let _turn = turns.free.acquire().await.map_err(|_| NotCalled::Lost)?;
         if let Some(hurried) = turns.trusted() {
-            let _running = Running::new(self.clock.clone());
+            let _running = Running::new(&*self.clock);
             match call(hurried) {
                 Err(Failure::Fuel(_) | Failure::Time(_)) => {}
                 called => return Ok(called),
@@ -141,7 +142,7 @@ impl Guests {
 
 impl Drop for Guests {
     fn drop(&mut self) {
-        self.clock.change(|state| state.ended = true);
+        self.clock.wake(true);
     }
 }
 
@@ -166,72 +167,54 @@ fn work(jobs: &Mutex<Receiver<Job>>) {
 /// Ticks for the backstop of plugins, while any runs.
 #[derive(Debug, Default)]
 struct Clock {
-    state: Mutex<State>,
+    running: AtomicUsize,
+    /// It waits for a call: only then is it worth waking.
+    waiting: AtomicBool,
+    ended: Mutex<bool>,
     changed: Condvar,
 }
 
-#[derive(Debug, Default)]
-struct State {
-    running: usize,
-    /// The clock waits for a call: only then is it worth waking.
-    waiting: bool,
-    ended: bool,
-}
-
 impl Clock {
-    fn change(&self, change: impl FnOnce(&mut State)) {
-        change(&mut locked(&self.state));
+    fn wake(&self, ends: bool) {
+        *locked(&self.ended) |= ends;
         self.changed.notify_one();
     }
 
     fn run(&self, deliverers: &[Arc<Deliverer>]) {
-        let mut state = locked(&self.state);
-        // What is still queued at the end runs, and is ticked for.
-        while !state.ended || state.running > 0 {
-            if state.running == 0 {
-                state.waiting = true;
-                state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
-                state.waiting = false;
-                continue;
+        loop {
+            let mut ended = locked(&self.ended);
+            // Said before it looks: a call that begins after that look sees it, and wakes.
+            self.waiting.store(true, Ordering::SeqCst);
+            while self.running.load(Ordering::SeqCst) == 0 && !*ended {
+                ended = self.changed.wait(ended).unwrap_or_else(PoisonError::into_inner);
             }
-            state = self.tick(state, deliverers);
+            self.waiting.store(false, Ordering::SeqCst);
+            // What is still queued at the end runs, and is ticked for.
+            if *ended && self.running.load(Ordering::SeqCst) == 0 {
+                return;
+            }
+            drop(ended);
+            std::thread::sleep(TICK);
+            deliverers.iter().for_each(|one| one.tick());
         }
-    }
-
-    fn tick<'s>(
-        &'s self,
-        state: MutexGuard<'s, State>,
-        deliverers: &[Arc<Deliverer>],
-    ) -> MutexGuard<'s, State> {
-        drop(state);
-        std::thread::sleep(TICK);
-        deliverers.iter().for_each(|one| one.tick());
-        locked(&self.state)
     }
 }
 
 /// Counts as running until it is dropped, however the call ends.
-struct Running(Arc<Clock>);
+struct Running<C: Deref<Target = Clock>>(C);
 
-impl Running {
-    fn new(clock: Arc<Clock>) -> Self {
-        {
-            let mut state = locked(&clock.state);
-            state.running += 1;
-            if std::mem::take(&mut state.waiting) {
-                clock.changed.notify_one();
-            }
+impl<C: Deref<Target = Clock>> Running<C> {
+    fn new(clock: C) -> Self {
+        clock.running.fetch_add(1, Ordering::SeqCst);
+        if clock.waiting.load(Ordering::SeqCst) {
+            clock.wake(false);
         }
         Running(clock)
     }
 }
 
-impl Drop for Running {
+impl<C: Deref<Target = Clock>> Drop for Running<C> {
     fn drop(&mut self) {
-        let mut state = locked(&self.0.state);
-        state.running = state.running.saturating_sub(1);
-        if state.ended {
-            self.0.changed.notify_one();
-        }
+        self.0.running.fetch_sub(1, Ordering::SeqCst);
     }
 }

@@ -1,37 +1,27 @@
 //! What a channel's plugin said of answers, so that the same answer is judged once: `judge` is
 //! pure, and a service that works says the same to every request.
 
-use std::collections::HashMap;
+use std::collections::VecDeque;
 use std::sync::Mutex;
 
 use super::locked;
 use crate::plugin::channel::{Response, Verdict};
 
 /// All that a plugin is asked, besides its settings.
-#[derive(Debug, PartialEq, Eq, Hash)]
+#[derive(Debug)]
 pub(super) struct Asked {
     key: String,
-    status: u16,
-    headers: Vec<(String, String)>,
-    body: Vec<u8>,
-    cut: bool,
+    response: Response,
 }
 
 impl Asked {
     pub(super) fn new(key: &str, response: &Response) -> Self {
-        let Response { status, headers, body, cut } = response;
-        Asked {
-            key: key.to_owned(),
-            status: *status,
-            headers: headers.clone(),
-            body: body.clone(),
-            cut: *cut,
-        }
+        Asked { key: key.to_owned(), response: response.clone() }
     }
 
     fn size(&self) -> usize {
-        let headers: usize = self.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
-        self.key.len() + headers + self.body.len()
+        let headers = self.response.headers.iter().map(|(name, value)| name.len() + value.len());
+        self.key.len() + headers.sum::<usize>() + self.response.body.len()
     }
 }
 
@@ -39,24 +29,24 @@ impl Asked {
 const MOST: usize = 64;
 const LARGEST: usize = 4 << 10;
 
+/// The newest first: it is what a service says now.
 #[derive(Debug, Default)]
-pub(super) struct Judged(Mutex<HashMap<Asked, Verdict>>);
+pub(super) struct Judged(Mutex<VecDeque<(Asked, Verdict)>>);
 
 impl Judged {
-    pub(super) fn get(&self, asked: &Asked) -> Option<Verdict> {
-        locked(&self.0).get(asked).cloned()
+    pub(super) fn get(&self, key: &str, response: &Response) -> Option<Verdict> {
+        let known = locked(&self.0);
+        let same = |(asked, _): &&(Asked, Verdict)| asked.key == key && asked.response == *response;
+        known.iter().find(same).map(|(_, verdict)| verdict.clone())
     }
 
-    /// Keeps a verdict. Where every answer is another, all make room for those that follow.
     pub(super) fn keep(&self, asked: Asked, verdict: &Verdict) {
         if asked.size() > LARGEST {
             return;
         }
         let mut known = locked(&self.0);
-        if known.len() >= MOST {
-            known.clear();
-        }
-        known.insert(asked, verdict.clone());
+        known.truncate(MOST - 1);
+        known.push_front((asked, verdict.clone()));
     }
 }
 
@@ -64,35 +54,35 @@ impl Judged {
 mod tests {
     use super::*;
 
-    fn asked(body: impl Into<Vec<u8>>) -> Asked {
+    fn response(body: impl Into<Vec<u8>>) -> Response {
         let headers = vec![("content-type".into(), "application/json".into())];
-        Asked::new("1", &Response { status: 200, headers, body: body.into(), cut: false })
+        Response { status: 200, headers, body: body.into(), cut: false }
     }
 
     #[test]
     fn only_the_very_same_is_known() {
         let judged = Judged::default();
-        judged.keep(asked("{}"), &Verdict::Delivered);
-        assert!(judged.get(&asked("{}")).is_some());
-        assert!(judged.get(&asked("{ }")).is_none());
+        judged.keep(Asked::new("1", &response("{}")), &Verdict::Delivered);
+        assert!(judged.get("1", &response("{}")).is_some());
+        assert!(judged.get("2", &response("{}")).is_none());
         for other in [
-            Asked { key: "2".into(), ..asked("{}") },
-            Asked { status: 201, ..asked("{}") },
-            Asked { headers: vec![], ..asked("{}") },
-            Asked { cut: true, ..asked("{}") },
+            response("{ }"),
+            Response { status: 201, ..response("{}") },
+            Response { headers: vec![], ..response("{}") },
+            Response { cut: true, ..response("{}") },
         ] {
-            assert!(judged.get(&other).is_none(), "{other:?}");
+            assert!(judged.get("1", &other).is_none(), "{other:?}");
         }
     }
 
     #[test]
-    fn it_is_bounded() {
+    fn it_is_bounded_and_the_newest_stay() {
         let judged = Judged::default();
-        for n in 0..10 * MOST {
-            judged.keep(asked(n.to_string()), &Verdict::Delivered);
-        }
-        assert!(locked(&judged.0).len() <= MOST);
-        judged.keep(asked(vec![b' '; LARGEST]), &Verdict::Delivered);
-        assert!(judged.get(&asked(vec![b' '; LARGEST])).is_none());
+        let keep = |body: String| judged.keep(Asked::new("1", &response(body)), &Verdict::Delivered);
+        (0..10 * MOST).for_each(|n| keep(n.to_string()));
+        assert_eq!(locked(&judged.0).len(), MOST);
+        assert!(judged.get("1", &response((10 * MOST - 1).to_string())).is_some());
+        keep(" ".repeat(LARGEST));
+        assert!(judged.get("1", &response(" ".repeat(LARGEST))).is_none());
     }
 }

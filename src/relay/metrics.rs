@@ -52,6 +52,41 @@ pub(super) struct Metrics {
     reload_at: Gauge,
 }
 
+/// What every notification of a channel counts, looked up once.
+#[derive(Debug)]
+pub(super) struct Counted {
+    delivered: Counter,
+    alerts: Counter,
+    requests: Counter,
+    notification_seconds: Histogram,
+    request_seconds: Histogram,
+    progress: Gauge,
+    dropped: Counter,
+}
+
+impl Counted {
+    pub(super) fn delivered(&self, took: Duration) {
+        self.delivered.inc();
+        self.notification_seconds.observe(took.as_secs_f64());
+    }
+
+    pub(super) fn alerts(&self, count: u64) {
+        self.alerts.inc_by(count);
+    }
+
+    pub(super) fn request(&self, took: Duration) {
+        self.requests.inc();
+        self.request_seconds.observe(took.as_secs_f64());
+    }
+
+    pub(super) fn progress(&self, groups: usize, dropped: u64) {
+        self.progress.set(i64::try_from(groups).unwrap_or(i64::MAX));
+        if dropped > 0 {
+            self.dropped.inc_by(dropped);
+        }
+    }
+}
+
 impl Metrics {
     pub(super) fn new() -> Self {
         let mut registry = Registry::with_prefix("monprov_relay");
@@ -115,15 +150,22 @@ impl Metrics {
         }
     }
 
-    /// Starts a channel's counters at 0, so that the first failure is an increase.
-    pub(super) fn expect(&self, channel: &str) {
+    /// The counters of a channel.
+    pub(super) fn channel(&self, channel: &str) -> Counted {
         let name = name(channel);
-        for counters in [&self.delivered, &self.alerts, &self.requests, &self.dropped] {
-            drop(counters.get_or_create(&name));
+        Counted {
+            delivered: self.delivered.get_or_create_owned(&name),
+            alerts: self.alerts.get_or_create_owned(&name),
+            requests: self.requests.get_or_create_owned(&name),
+            notification_seconds: self.notification_seconds.get_or_create_owned(&name),
+            request_seconds: self.request_seconds.get_or_create_owned(&name),
+            progress: self.progress.get_or_create_owned(&name),
+            dropped: self.dropped.get_or_create_owned(&name),
         }
-        drop(self.progress.get_or_create(&name));
-        drop(self.notification_seconds.get_or_create(&name));
-        drop(self.request_seconds.get_or_create(&name));
+    }
+
+    /// Starts what goes wrong with a channel at 0, so that the first failure is an increase.
+    pub(super) fn expect(&self, channel: &str) {
         for later in Later::all() {
             drop(self.retried.get_or_create(&reason(channel, later.name())));
         }
@@ -132,34 +174,12 @@ impl Metrics {
         }
     }
 
-    pub(super) fn delivered(&self, channel: &str, took: Duration) {
-        let name = name(channel);
-        self.delivered.get_or_create(&name).inc();
-        self.notification_seconds.get_or_create(&name).observe(took.as_secs_f64());
-    }
-
     pub(super) fn retried(&self, channel: &str, why: &'static str) {
         self.retried.get_or_create(&reason(channel, why)).inc();
     }
 
     pub(super) fn rejected(&self, channel: &str, why: &'static str) {
         self.rejected.get_or_create(&reason(channel, why)).inc();
-    }
-
-    pub(super) fn alerts(&self, channel: &str, count: u64) {
-        self.alerts.get_or_create(&name(channel)).inc_by(count);
-    }
-
-    pub(super) fn request(&self, channel: &str, took: Duration) {
-        let name = name(channel);
-        self.requests.get_or_create(&name).inc();
-        self.request_seconds.get_or_create(&name).observe(took.as_secs_f64());
-    }
-
-    pub(super) fn progress(&self, channel: &str, groups: usize, dropped: u64) {
-        let name = name(channel);
-        self.progress.get_or_create(&name).set(i64::try_from(groups).unwrap_or(i64::MAX));
-        self.dropped.get_or_create(&name).inc_by(dropped);
     }
 
     pub(super) fn refused(&self, status: u16) {

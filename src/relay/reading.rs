@@ -66,6 +66,11 @@ pub(super) fn fold(byte: u8) -> u8 {
     if byte == b'+' { b' ' } else { byte }
 }
 
+/// Whether there is anything that an escape begins with. Most texts have none.
+pub(super) fn is_escaped(text: &[u8]) -> bool {
+    memchr::memchr3(b'%', b'\\', b'&', text).is_some()
+}
+
 impl Reading {
     pub(super) fn new(text: &[u8]) -> Self {
         Reading { text: text.iter().map(|byte| fold(*byte)).collect(), origins: None }
@@ -86,8 +91,7 @@ impl Reading {
 
     /// With one layer of escapes less; `None`: there is none.
     pub(super) fn decoded(&self) -> Option<Reading> {
-        // Most have none: that takes a look at each byte.
-        if !self.text.iter().any(|byte| matches!(byte, b'%' | b'\\' | b'&')) {
+        if !is_escaped(&self.text) {
             return None;
         }
         let mut text = Vec::with_capacity(self.text.len());

@@ -94,6 +94,9 @@ impl Search {
 
 /// How short a value can come back: what is escaped already can come unescaped.
 fn least(value: &[u8]) -> usize {
+    if !reading::is_escaped(value) {
+        return value.len();
+    }
     let mut reading = Reading::new(value);
     for _ in 0..MAX_LAYERS {
         let Some(next) = reading.decoded() else { break };

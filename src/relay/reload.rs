@@ -29,7 +29,7 @@ impl Running {
     pub(super) fn load(&self, options: &Options, metrics: &Metrics) -> anyhow::Result<()> {
         let _one = locked(&self.loading);
         let before = self.now();
-        let config = match config::load(options, before.as_deref()) {
+        let config = match config::load(options, before.as_deref(), metrics) {
             Ok(config) => config,
             Err(error) => {
                 metrics.reloaded(None);

@@ -147,11 +147,11 @@ impl Sender {
 
 fn text_without(hidden: &[&Hidden], text: &str) -> String {
     let text = redact(hidden, text.as_bytes(), usize::MAX);
-    text.map_or_else(|| "(not shown: it could hold a secret)".to_owned(), |text| lossy(&text))
+    text.map_or_else(|| "(not shown: it could hold a secret)".to_owned(), lossy)
 }
 
-fn lossy(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
+fn lossy(bytes: Vec<u8>) -> String {
+    String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
 }
 
 /// What a session would need is of no use to a plugin.
@@ -165,7 +165,7 @@ fn headers(hidden: &[&Hidden], all: &HeaderMap) -> Vec<(String, String)> {
             value.as_bytes(),
             MAX_HEADERS,
         ));
-        let Some((name, value)) = texts.map(|(name, value)| (lossy(&name), lossy(&value))) else { continue };
+        let Some((name, value)) = texts.map(|(name, value)| (lossy(name), lossy(value))) else { continue };
         let Some(left) = room.checked_sub(name.len() + value.len()) else { continue };
         room = left;
         kept.push((name, value));
@@ -448,6 +448,13 @@ mod tests {
             (format!("http://127.0.0.1:{free}/"), true, 60_000, Reason::Connect, "refuses the connection"),
             (at(&silent), true, 200, Reason::Timeout, "does not answer within 0.2 s"),
             (at(&half), true, 200, Reason::Timeout, "does not answer within 0.2 s"),
+            (
+                at(&silent).replace("http:", "https:"),
+                true,
+                200,
+                Reason::Timeout,
+                "can't be connected to within 0.1 s",
+            ),
             (at(&closing), true, 60_000, Reason::Reset, "ends the connection before"),
             (at(&cutting), true, 60_000, Reason::Reset, "ends the connection before"),
             (at(&babbling), true, 60_000, Reason::Reset, "or answers no HTTP"),

@@ -344,14 +344,14 @@ async fn work<R>(
 ) {
     let began = now();
     let _under_way = shared.work.clone();
-    let attempt = deliver(&channel, &shared.metrics, group, answer.closed()).await;
+    let attempt = deliver(&channel, group, answer.closed()).await;
     drop(room);
     let Some(attempt) = attempt else { return };
     told(&channel, &shared.metrics, &attempt, began.elapsed());
     let response = response(&attempt.outcome);
     if answer.send(response).is_err() && attempt.outcome == delivery::Outcome::Delivered {
         // Alertmanager doesn't know, and will send all of it again.
-        attempt.keep(&channel, &shared.metrics);
+        attempt.keep(&channel);
     }
 }
 
@@ -359,7 +359,7 @@ async fn work<R>(
 fn told(channel: &Channel, metrics: &Metrics, attempt: &Attempt, took: Duration) {
     let name = &channel.name;
     match &attempt.outcome {
-        delivery::Outcome::Delivered => metrics.delivered(name, took),
+        delivery::Outcome::Delivered => channel.counted.delivered(took),
         delivery::Outcome::Later(later, why) => {
             metrics.retried(name, later.name());
             match later {
