@@ -224,7 +224,7 @@ fn link_component(
         // An interface of WASI that is not answered, such as HTTP.
         Failure::Imports(vec![first_line(&format!("{error:#}"))])
     })?;
-    let channel = component.get_export_index(None, &abi.interface(World::Channel.name()));
+    let channel = component.get_export_index(None, abi.interface(World::Channel.name()));
     let deliver = channel.and_then(|channel| component.get_export_index(Some(&channel), "deliver"));
     Ok(Linked { engine, pre, limits: *limits, abi, worlds, wasi, own: 0, deliver })
 }
