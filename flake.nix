@@ -21,6 +21,11 @@
           version = cargo.package.version;
           src = self;
           cargoLock.lockFile = ./Cargo.lock;
+          # Built once and run for long, as in the Dockerfile.
+          env = {
+            CARGO_PROFILE_RELEASE_LTO = "fat";
+            CARGO_PROFILE_RELEASE_CODEGEN_UNITS = "1";
+          };
           # The tests run the real daemons: `tests/run` in a checkout.
           doCheck = false;
           meta = {

@@ -96,9 +96,11 @@
               version,
               src,
               cargoLock,
+              env,
               doCheck,
               meta,
             }:
+            assert builtins.all builtins.isString (builtins.attrValues env);
             assert builtins.pathExists "${src}/src/main.rs";
             assert (builtins.fromTOML (builtins.readFile cargoLock.lockFile)).version >= 3;
             derivation {
